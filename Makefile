@@ -1,0 +1,58 @@
+# make demo: one rehearsal, start to verdict. make test: all tests. make check: lint, types, layers.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format setup setup-dev setup-browser clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: setup ## run the retry_storm rehearsal (under four minutes)
+	@$(BIN)/loadtests run retry_storm
+
+test: setup-dev setup-browser ## run all tests
+	$(BIN)/pytest
+
+check: setup-dev ## lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev ## let ruff write the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: .venv/demo.done ## make .venv with what a rehearsal needs
+setup-dev: .venv/dev.done ## make .venv with what the tests need too
+
+.venv/demo.done: .venv/bin/python pyproject.toml
+	@echo "installing into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[all]'
+	@touch $@
+
+.venv/dev.done: .venv/bin/python pyproject.toml
+	@echo "installing into .venv, with the tests' tools ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/demo.done
+
+setup-browser: ## install what the page tests look through (Debian's chromium, if no browser is there)
+	@for browser in chromium chromium-browser google-chrome google-chrome-stable; do \
+	command -v $$browser >/dev/null && exit 0; done; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	{ $$as_root apt-get update -qq && $$as_root apt-get install -y -qq chromium; } >/dev/null 2>&1 \
+	|| echo "no browser: the page tests will skip; type: sudo apt install chromium"
+
+# Debian and Ubuntu keep venv in a package of its own: virtualenv or uv will do as well, else say what to type.
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "mockclaude needs Python 3.11 or newer: sudo apt install python3" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv 2>/dev/null \
+	|| { rm -rf .venv; $(PYTHON) -m virtualenv --quiet .venv 2>/dev/null; } \
+	|| { rm -rf .venv; uv venv --quiet --seed --python "$(PYTHON)" .venv 2>/dev/null; } \
+	|| { rm -rf .venv; echo "no venv module here; type: sudo apt install python3-venv" >&2; exit 2; }
+
+clean: ## remove .venv, caches and runs
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis runs dist

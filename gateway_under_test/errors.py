@@ -1,0 +1,132 @@
+"""What can go wrong with a request, and how it is told: one tree, mapped to HTTP once, here.
+
+GatewayError
+  Shed           503  we are full, or stopping
+  Throttled      429  Claude's rate limit                              retryable
+  Overloaded     503  Claude has no capacity (529)                     retryable
+  Unreachable    503  no connection to Claude                          retryable
+  Timeout        504  the attempt or the request ran out of time       retryable
+  Rejected       4xx  the caller must change the request
+  UpstreamError  502  Claude failed, or its answer is broken or empty  retryable unless it says otherwise
+  Configuration  500  we are set up wrongly: Claude refuses our key
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+# The types of Claude's error envelope, for an error event inside a 200 (overload.md 6.1).
+STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class GatewayError(Exception):
+    """A failure that the caller is told about; `message` is ours, never Claude's raw text."""
+
+    type: ClassVar[str]
+    status: int
+    retryable: bool = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    def body(self, request_id: str) -> dict[str, object]:
+        """The envelope, the same in a response's body and in a stream's error event."""
+        return {"error": {"type": self.type, "message": self.message, "request_id": request_id}}
+
+    def headers(self) -> dict[str, str]:
+        """`Retry-After` in whole seconds on every 429 and 503."""
+        if self.status not in (429, 503):
+            return {}
+        return {"retry-after": str(max(1, math.ceil(self.retry_after or 1)))}
+
+
+class Shed(GatewayError):
+    type = "shed"
+    status = 503
+
+
+class Throttled(GatewayError):
+    type = "throttled"
+    status = 429
+    retryable = True
+
+
+class Overloaded(GatewayError):
+    type = "overloaded"
+    status = 503
+    retryable = True
+
+
+class Unreachable(GatewayError):
+    type = "unreachable"
+    status = 503
+    retryable = True
+
+
+class Timeout(GatewayError):
+    type = "timeout"
+    status = 504
+    retryable = True
+
+
+class Rejected(GatewayError):
+    type = "rejected"
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UpstreamError(GatewayError):
+    type = "upstream_error"
+    status = 502
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Configuration(GatewayError):
+    type = "configuration"
+    status = 500
+
+
+def from_claude(status: int, retry_after: float | None = None) -> GatewayError:
+    """The error that Claude's HTTP `status` means to our caller."""
+    match status:
+        case 429:
+            return Throttled("Claude's rate limit is reached; try again later", retry_after=retry_after)
+        case 529:
+            return Overloaded("Claude is overloaded; try again later", retry_after=retry_after)
+        case 401 | 403:
+            return Configuration("Claude refuses this gateway's key; tell its operator")
+        case 413:
+            return Rejected("Claude says the request is too large", status=413)
+        case _ if 400 <= status < 500:
+            return Rejected(f"Claude does not accept the request (its status {status})")
+        case _:
+            return UpstreamError(f"Claude failed (its status {status})", retryable=status >= 500)
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """A `retry-after` header in seconds; None if it is absent, a date or nonsense (Claude sends seconds)."""
+    try:
+        value = float(retry_after or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

@@ -1,0 +1,1 @@
+"""Rehearse an overload of Claude: open-loop load, truthful measurement, scenarios with predictions, a verdict."""

@@ -1,0 +1,169 @@
+"""The `loadtests` command: list, show, run, ui, report."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from loadtests import display, runner, scenario, stack
+from loadtests.document import did_you_mean
+from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun, LoadtestsError
+from loadtests.rundir import RunDir
+from loadtests.scenario import Scenario
+
+app = typer.Typer(
+    help="Rehearse an overload of Claude offline, and see which defence fixes it.",
+    epilog="Exit codes: 0 pass, 1 a gate or expectation failed, 2 could not run, 3 invalid run, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A scenario's name (`list`), or its YAML file.")]
+Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="V", help="Run only this one; repeatable.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the scenario: load.rate=4; repeatable.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed: the same arrivals, replies and planned latencies.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default runs/<time>-<name>.")]
+Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
+
+
+@app.command("list")
+def list_scenarios() -> None:
+    """The scenarios that come with the product."""
+    console = display.console()
+    for name in scenario.names():
+        about = scenario.load(name)[0].about
+        console.print(f"[bold]{name:<16}[/] {about}", soft_wrap=True)
+
+
+@app.command()
+def show(name: NameOrFile, assignments: Assignments = None) -> None:
+    """A scenario as it would run, with all its defaults."""
+    experiment, _ = scenario.load(name, assignments or [])
+    print(scenario.to_yaml(experiment), end="")
+
+
+@app.command()
+def run(
+    name: NameOrFile,
+    variant: Variants = None,
+    assignments: Assignments = None,
+    seed: Seed = 1,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario: start the stack, send the load, judge what happened."""
+    console = display.console(stderr=as_json)
+    experiment, variants = _prepare(name, assignments, variant)
+    folder = runner.prepare(name, experiment, variants, seed, out, _command())
+    _announce(console, name, experiment, variants, folder)
+    invalid: InvalidRun | None = None
+    try:
+        with display.Progress(console, folder, experiment, seed) as progress:
+            for each in variants:
+                runner.Rehearsal(folder, experiment, each, seed, progress.show).execute()
+    except InvalidRun as error:
+        invalid = error
+    summary = runner.judge(folder)
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    display.show_summary(console, summary, folder, experiment)
+    if invalid:
+        raise invalid
+    _exit_with(summary)
+
+
+@app.command()
+def ui(
+    name: NameOrFile,
+    variant: Variants = None,
+    assignments: Assignments = None,
+    seed: Seed = 1,
+    out: Out = None,
+    port: Annotated[int | None, typer.Option(help="The web UI's port; default 8089, or a free one.")] = None,
+) -> None:
+    """Open Locust's web UI on one variant of a scenario; Start there begins the run at its T0."""
+    console = display.console()
+    experiment, variants = _prepare(name, assignments, variant)
+    if variant is None and len(variants) > 1:
+        console.print(f"variant: {variants[-1]} (of {', '.join(variants)}; choose with --variant)")
+    chosen = variants[-1]
+    folder = runner.prepare(name, experiment, [chosen], seed, out, _command())
+    web_port = stack.web_port(port)
+    rehearsal = runner.Rehearsal(folder, experiment, chosen, seed)
+    with rehearsal.started() as witness:
+        options = ("--web-host", "127.0.0.1", "--web-port", str(web_port), "-u", "1", "-r", "1")
+        rehearsal.start_load(*options, alone=True)
+        rehearsal.load.url = url = f"http://127.0.0.1:{web_port}"
+        rehearsal.load.wait_until_healthy("/")
+        console.print(f"web UI: {url}   gateway: {rehearsal.gateway.url}   mock: {rehearsal.mock.url}")
+        console.print(f"raw data: {folder.path}   Ctrl-C ends it; then: loadtests report {folder.path}")
+        rehearsal.watch(witness, until=lambda: False)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")], as_json: Json = False
+) -> None:
+    """Judge a run again from its raw files: summary.json, report.html and the table."""
+    folder = RunDir(directory)
+    _, experiment = folder.read_about()
+    summary = runner.judge(folder)
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    display.show_summary(display.console(stderr=as_json), summary, folder, experiment)
+    _exit_with(summary)
+
+
+def _prepare(name: str, assignments: list[str] | None, chosen: list[str] | None) -> tuple[Scenario, list[str]]:
+    """The scenario and the variants to run, checked by all who will read it, before anything starts."""
+    experiment, source = scenario.load(name, assignments or [])
+    for variant in chosen or []:
+        if variant not in experiment.variants:
+            raise CannotRun(f"--variant {variant}: {did_you_mean(variant, experiment.variants)}")
+    variants = [variant for variant in experiment.variants if not chosen or variant in chosen]
+    runner.check_settings(experiment, source, variants)
+    return experiment, variants
+
+
+def _announce(console: Console, name: str, experiment: Scenario, variants: list[str], folder: RunDir) -> None:
+    minutes, seconds = divmod(round(runner.expected_seconds(experiment, variants)), 60)
+    console.print(f"[bold]{folder.path.name}[/]: {experiment.about}", soft_wrap=True)
+    how_long = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    console.print(
+        f"{len(variants)} x {experiment.seconds:g} s ({', '.join(variants)}): takes about {how_long}",
+        soft_wrap=True,
+    )
+
+
+def _command() -> list[str]:
+    return ["loadtests", *sys.argv[1:]]
+
+
+def _exit_with(summary: dict[str, Any]) -> None:
+    code = {"pass": EXIT_PASS, "fail": EXIT_FAIL, "invalid": InvalidRun.exit_code}[summary["verdict"]]
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The command's entry point: maps each ending to its exit code."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=True)
+    except (LoadtestsError, Interrupted) as error:
+        print(f"loadtests: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the programs are being stopped
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}; every program it started is stopped")

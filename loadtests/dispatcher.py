@@ -1,0 +1,135 @@
+"""The open loop: requests start when the schedule says, whatever the server does.
+
+Latency counts from the intended start, so that a server that stalls cannot hide it by slowing its callers down
+(coordinated omission; Locust's own wait times are a closed loop). One locust user walks the whole schedule; each
+request is a greenlet of its own.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import gevent
+from gevent.pool import Group
+from locust import User, constant, task
+from locust.env import Environment
+
+from loadtests import caller, hooks
+from loadtests.client import Exchange
+from loadtests.load import Arrival
+from loadtests.plan import Plan
+from loadtests.sample import Sample
+
+LAG_INTERVAL = 0.05
+LAG_WORTH_RECORDING = 0.25
+
+
+class Dispatcher:
+    """One run of a plan. Times are seconds since T0: the moment the mock answered our reset."""
+
+    def __init__(self, plan: Plan, report: Callable[[Sample], None]) -> None:
+        self.plan = plan
+        self.scenario = plan.load_scenario()
+        self.arrivals = plan.arrivals(self.scenario)
+        self._report = report
+        self._http = caller.connect(plan.gateway)
+        self._requests = Group()
+        self._judged: list[gevent.Greenlet[..., None]] = []
+        self._sent = 0
+        self._t0 = 0.0
+
+    def run(self) -> None:
+        with (
+            open(self.plan.samples, "a", buffering=1) as samples,
+            open(self.plan.events, "a", buffering=1) as events,
+        ):
+            self._samples, self._events = samples, events
+            reset = caller.post(caller.connect(self.plan.mock), "/_mock/reset")
+            self._t0 = time.monotonic()
+            self._note("started", wall=reset["wall"])
+            watch = gevent.spawn(self._watch_the_loop)
+            try:
+                self._walk()
+            finally:
+                self._requests.kill()  # each of them still ends in a sample: aborted
+                watch.kill()
+            self._note("ended", sent=self._sent)
+
+    def now(self) -> float:
+        return time.monotonic() - self._t0
+
+    def _walk(self) -> None:
+        judged = [span for span in self.scenario.spans() if span.judge]
+        for arrival in self.arrivals:
+            gevent.sleep(max(0.0, arrival.at - self.now()))
+            request = self._requests.spawn(self._ask, arrival)
+            if any(span.holds(arrival.at) for span in judged):
+                self._judged.append(request)
+        gevent.sleep(max(0.0, self.scenario.seconds - self.now()))
+        gevent.joinall(self._judged, timeout=self.scenario.load.patience)
+
+    def _ask(self, arrival: Arrival) -> None:
+        self._sent += 1
+        load = self.scenario.load
+        exchange = Exchange(arrival.request_id, arrival.at, sent=self.now())
+        sample = caller.send(
+            self._http,
+            caller.PATHS[load.user],
+            caller.headers_of(arrival.request_id, self.plan.key),
+            caller.body_of(arrival.message, load),
+            exchange,
+            self.now,
+            patience=max(0.0, arrival.at + load.patience - self.now()),
+        )
+        self._samples.write(sample.to_json(self.plan.variant) + "\n")
+        self._report(sample)
+
+    def _watch_the_loop(self) -> None:
+        """A generator that was held up measured itself, not the server: each hold-up is written down."""
+        while True:
+            before = self.now()
+            gevent.sleep(LAG_INTERVAL)
+            lag = self.now() - before - LAG_INTERVAL
+            if lag > LAG_WORTH_RECORDING:
+                self._note("lag", at=before, seconds=lag)
+
+    def _note(self, event: str, **fields: Any) -> None:
+        row = {
+            "variant": self.plan.variant,
+            "program": "generator",
+            "event": event,
+            "t": self.now(),
+            **fields,
+        }
+        _write(self._events, row)
+
+
+class OpenLoopUser(User):
+    """The one locust user of a scenario. Locust's user fields mean nothing here: the scenario sets the rate."""
+
+    fixed_count = 1
+    wait_time = constant(0)
+    plan: Plan
+
+    @task
+    def rehearse(self) -> None:
+        Dispatcher(self.plan, lambda sample: hooks.show(self.environment, _path(self.plan), sample)).run()
+        _finish(self.environment)
+
+
+def _finish(environment: Environment) -> None:
+    """The schedule is done: a headless locust exits 0 (the verdict is the runner's), the web UI goes back to ready."""
+    environment.process_exit_code = 0
+    runner = environment.runner
+    assert runner is not None
+    gevent.spawn(runner.stop if environment.web_ui else runner.quit)
+    gevent.sleep(caller.FOREVER)
+
+
+def _path(plan: Plan) -> str:
+    return caller.PATHS[plan.load_scenario().load.user]
+
+
+def _write(file: TextIO, row: dict[str, Any]) -> None:
+    file.write(json.dumps(row) + "\n")

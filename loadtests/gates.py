@@ -1,0 +1,98 @@
+"""Gates and expectations: what must hold, in words that can be checked, and whether it did."""
+
+import dataclasses
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal
+
+from loadtests.sample import OUTCOMES
+
+Status = Literal["pass", "fail", "skipped"]
+
+COUNTS = ("seconds", "offered", "started", "not_sent", "completed", "goodput", "attempts")
+TOKENS = ("output_tokens", "wasted_output_tokens")
+RATIOS = ("goodput_ratio", "error_ratio", "amplification")
+DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag")
+QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max", "n")
+# Of a whole variant; every other metric is of a phase, or of all judged phases together.
+OF_A_VARIANT = ("recovery_s",)
+
+METRICS = frozenset(
+    [*COUNTS, *TOKENS, *RATIOS, *OF_A_VARIANT]
+    + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
+    + [f"outcomes.{outcome}" for outcome in OUTCOMES]
+)
+
+OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """`[variant.][phase.]metric op number`, such as `after.goodput_ratio > 0.9` or `ttft.p95 < 1.5`.
+
+    Without a variant it holds in each; without a phase, for all judged phases together. What was not measured (a
+    percentile of nothing) does not hold.
+    """
+
+    text: str
+    variant: str | None
+    phase: str | None
+    metric: str
+    op: str
+    bound: float
+
+    def holds(self, measured: float | None) -> bool:
+        return measured is not None and OPERATORS[self.op](measured, self.bound)
+
+
+def parse(text: str, variants: Collection[str], phases: Collection[str]) -> Gate:
+    """The gate written as `text`. Raises ValueError with what was expected."""
+    match = re.fullmatch(r"\s*([\w.-]+)\s*(<=|>=|==|<|>)\s*(-?\d+(?:\.\d+)?)\s*", text)
+    if not match:
+        raise ValueError(f'got "{text}", expected "[variant.][phase.]metric op number", such as "ttft.p95 < 1.5"')
+    path, op, bound = match.groups()
+    head, _, rest = path.partition(".")
+    variant = phase = None
+    if path not in METRICS and head in variants and rest:
+        variant, path = head, rest
+        head, _, rest = path.partition(".")
+    if path not in METRICS and head in phases and rest:
+        phase, path = head, rest
+    if path not in METRICS:
+        raise ValueError(f'got "{text}": {unknown_metric(path)}')
+    if path in OF_A_VARIANT and phase:
+        raise ValueError(f'got "{text}": {path} is of a whole variant, expected no phase')
+    return Gate(text, variant, phase, path, op, float(bound))
+
+
+def unknown_metric(path: str) -> str:
+    names = ", ".join([*RATIOS, *OF_A_VARIANT, "e2e.p99", "ttft.p95", "outcomes.timeout"])
+    return f'no metric, phase or variant is called "{path}"; metrics are {names} and so on'
+
+
+def value(figures: Mapping[str, Any], metric: str) -> float | None:
+    """The figure a metric names, from one phase of summary.json."""
+    name, _, part = metric.partition(".")
+    found = figures[name]
+    number: float | None = found.get(part, 0 if name == "outcomes" else None) if part else found
+    return number
+
+
+def met(expectation: Mapping[str, Any], measured: float | None) -> bool:
+    """Whether a measured figure keeps an expectation's bound. `tolerance` is relative to the prediction, or absolute
+    when 0 is predicted."""
+    if measured is None:
+        return False
+    if expectation.get("at_most") is not None:
+        return bool(measured <= expectation["at_most"])
+    if expectation.get("at_least") is not None:
+        return bool(measured >= expectation["at_least"])
+    predicted, tolerance = expectation["predicted"], expectation["tolerance"]
+    return bool(abs(measured - predicted) <= tolerance * (abs(predicted) or 1.0))

@@ -1,0 +1,80 @@
+"""What we add to Locust: our options, the spend guard, our metrics as rows of its statistics."""
+
+from collections.abc import Callable
+from typing import Any
+
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.event import Events
+
+from loadtests import target
+from loadtests.errors import CannotRun
+from loadtests.sample import Sample
+
+# Rows that measure a part of a request; they must not count as requests in "Aggregated".
+METRIC_ROWS = frozenset({"TTFT"})
+
+
+def register(events: Events) -> None:
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(guard)
+    events.init.add_listener(keep_aggregated_clean)
+
+
+def add_options(parser: LocustArgumentParser, **_: Any) -> None:
+    parser.add_argument("--api-key", default="loadtest", is_secret=True, help="The gateway key sent as X-API-Key.")
+    parser.add_argument("--model", default="claude-haiku-4-5", help="The model asked for.")
+    parser.add_argument("--max-tokens", type=int, default=120, help="The length asked for.")
+    parser.add_argument("--allow-remote", action="store_true", help="Allow a host that is not this machine.")
+    parser.add_argument("--i-will-pay", action="store_true", help="Allow api.anthropic.com, which costs money.")
+
+
+def guard(environment: Environment, **_: Any) -> None:
+    """Refuse at once, exit 2: load must not leave this machine by accident."""
+    hosts = [environment.host, *(user.host for user in environment.user_classes)]
+    for host in filter(None, hosts):
+        try:
+            allow(environment, host)
+        except CannotRun as refusal:
+            print(f"loadtests: {refusal}", flush=True)
+            raise SystemExit(refusal.exit_code) from None
+
+
+def keep_aggregated_clean(environment: Environment, **_: Any) -> None:
+    """Metric rows go to their own entry only: in "Aggregated" they would double the rate and mix the latencies."""
+    stats = environment.stats
+    log_request = stats.log_request
+
+    def log(method: str, name: str, response_time: int, content_length: int) -> None:
+        if method in METRIC_ROWS:
+            stats.get(name, method).log(response_time, content_length)
+        else:
+            log_request(method, name, response_time, content_length)
+
+    stats.log_request = log  # type: ignore[method-assign]
+
+
+def allow(environment: Environment, url: str) -> str:
+    """`url` when this process may load it. Raises CannotRun."""
+    options = environment.parsed_options
+    allow_remote = bool(options and options.allow_remote)
+    return target.check(url, allow_remote=allow_remote, i_will_pay=bool(options and options.i_will_pay))
+
+
+def show(environment: Environment, name: str, sample: Sample) -> None:
+    """A sample in Locust's own statistics. Only complete requests have a latency there; the others count as failures
+    by their outcome; what we aborted is neither."""
+    if sample.outcome == "aborted":
+        return
+    complete = sample.outcome == "complete"
+    fire: Callable[..., None] = environment.events.request.fire
+    fire(
+        request_type="POST",
+        name=name,
+        response_time=sample.e2e * 1000 if complete else None,
+        response_length=0,
+        exception=None if complete else sample.outcome,
+        context={},
+    )
+    if complete and sample.ttft is not None:
+        fire(request_type="TTFT", name=name, response_time=sample.ttft * 1000, response_length=0, context={})

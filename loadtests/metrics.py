@@ -1,0 +1,231 @@
+"""From raw rows to figures: each phase by its cohort, recovery, and the run second by second.
+
+A cohort is the requests whose intended start lies in a phase, with all their attempts, whenever those came.
+"""
+
+import bisect
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypedDict
+
+from loadtests.gates import DISTRIBUTIONS
+from loadtests.sample import OUTCOMES, Sample
+from loadtests.scenario import Scenario, Slo, Span
+
+Attempt = dict[str, Any]
+"""One journal record (see the mock's journal)."""
+
+GOODPUT_HELD = 0.9
+RECOVERY_WINDOW = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What one variant's run left behind: the schedule, the callers' samples, the mock's journal."""
+
+    offered: Sequence[float]
+    samples: Sequence[Sample]
+    journal: Sequence[Attempt]
+
+    def attempts_of(self) -> dict[str, list[Attempt]]:
+        found: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in self.journal:
+            found[str(attempt["request_id"])].append(attempt)
+        return found
+
+
+class Series(TypedDict):
+    """A variant second by second, for charts: rates and levels per 1 s bucket, percentiles in seconds or None."""
+
+    phases: list[dict[str, Any]]
+    faults: list[dict[str, Any]]
+    t: list[int]
+    offered: list[float]
+    goodput: list[float]
+    attempts: list[float]
+    inflight: list[float]
+    running: list[float]
+    queued: list[float]
+    slots: list[float | None]
+    ttft_p50: list[float | None]
+    ttft_p95: list[float | None]
+    e2e_p50: list[float | None]
+    e2e_p95: list[float | None]
+
+
+def is_good(sample: Sample, slo: Slo) -> bool:
+    """Complete, and within the SLO: the stuff of goodput."""
+    if sample.outcome != "complete":
+        return False
+    late = slo.e2e is not None and sample.e2e > slo.e2e
+    slow = slo.ttft is not None and sample.ttft is not None and sample.ttft > slo.ttft
+    return not late and not slow
+
+
+def percentile(ordered: Sequence[float], q: float) -> float | None:
+    """Percentile `q` in 0..1 of sorted values, interpolated between ranks (numpy's default); None of nothing."""
+    if not ordered:
+        return None
+    rank = q * (len(ordered) - 1)
+    low = math.floor(rank)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
+
+
+def distribution(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    """p50 to max in seconds, rounded to microseconds, and how many values there were."""
+    ordered = sorted(value for value in values if value is not None)
+    quantiles = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    row: dict[str, float | int | None] = {name: _rounded(percentile(ordered, q), 6) for name, q in quantiles.items()}
+    return {**row, "n": len(ordered)}
+
+
+def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> dict[str, Any]:
+    """The figures of the requests whose intended start lies in one of `spans`: a phase of summary.json."""
+    offered = sum(any(span.holds(at) for span in spans) for at in observed.offered)
+    cohort = [sample for sample in observed.samples if any(span.holds(sample.intended) for span in spans)]
+    attempts_of = observed.attempts_of()
+    attempts = [attempt for sample in cohort for attempt in attempts_of.get(sample.request_id, [])]
+    outcomes = Counter(sample.outcome for sample in cohort)
+    good = sum(is_good(sample, slo) for sample in cohort)
+    bad = len(cohort) - outcomes["complete"] - outcomes["left"]
+    return {
+        "seconds": sum(span.end - span.start for span in spans),
+        "offered": offered,
+        "started": len(cohort),
+        "not_sent": offered - len(cohort),
+        "completed": outcomes["complete"],
+        "goodput": good,
+        "goodput_ratio": _ratio(good, offered),
+        "error_ratio": _ratio(bad, len(cohort)),
+        "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
+        **_distributions(cohort),
+        "attempts": len(attempts),
+        "amplification": _ratio(len(attempts), len(cohort)),
+        "output_tokens": sum(attempt["output_tokens"] for attempt in attempts),
+        "wasted_output_tokens": sum(attempt["wasted_tokens"] for attempt in attempts),
+    }
+
+
+def recovery(observed: Observed, scenario: Scenario) -> float | None:
+    """Seconds from the end of the last timeline entry to the first second from which every 3 s window, until the last
+    judged phase ends, has a goodput ratio of at least 0.9. None: it never came back, or nothing was done to it."""
+    ends = [entry["at"] + entry["for"] for entry in scenario.mock_config().get("timeline", [])]
+    if not ends:
+        return None
+    trigger_end = max(ends)
+    last = max(span.end for span in scenario.spans() if span.judge)
+    offered = sorted(observed.offered)
+    good = sorted(sample.intended for sample in observed.samples if is_good(sample, scenario.slo))
+    recovered = None
+    for second in range(math.floor(last - trigger_end - RECOVERY_WINDOW), -1, -1):
+        start = trigger_end + second
+        came = _between(offered, start, start + RECOVERY_WINDOW)
+        if came and _between(good, start, start + RECOVERY_WINDOW) / came < GOODPUT_HELD:
+            break
+        recovered = float(second)
+    return recovered
+
+
+def series(observed: Observed, scenario: Scenario) -> Series:
+    seconds = math.ceil(scenario.seconds)
+    complete = [sample for sample in observed.samples if sample.outcome == "complete"]
+    good = [sample.intended for sample in observed.samples if is_good(sample, scenario.slo)]
+    queued, running = [], []
+    for attempt in observed.journal:
+        start = attempt["t"] + (attempt["queued"] or 0.0)
+        queued.append((attempt["t"], start))
+        if attempt["outcome"] in ("complete", "left"):
+            running.append((start, attempt["ended"]))
+    return {
+        "phases": [dataclasses.asdict(span) for span in scenario.spans()],
+        "faults": [_fault(entry) for entry in scenario.mock_config().get("timeline", [])],
+        "t": list(range(seconds)),
+        "offered": _counts(observed.offered, seconds),
+        "goodput": _counts(good, seconds),
+        "attempts": _counts((attempt["t"] for attempt in observed.journal), seconds),
+        "inflight": _levels(((sample.sent, sample.ended) for sample in observed.samples), seconds),
+        "running": _levels(running, seconds),
+        "queued": _levels(queued, seconds),
+        "slots": [_slots(scenario, second + 0.5) for second in range(seconds)],
+        "ttft_p50": _percentiles(complete, lambda sample: sample.ttft, 0.5, seconds),
+        "ttft_p95": _percentiles(complete, lambda sample: sample.ttft, 0.95, seconds),
+        "e2e_p50": _percentiles(complete, lambda sample: sample.e2e, 0.5, seconds),
+        "e2e_p95": _percentiles(complete, lambda sample: sample.e2e, 0.95, seconds),
+    }
+
+
+def _distributions(cohort: Sequence[Sample]) -> dict[str, Any]:
+    """Latency is of the complete; the dispatch lag of all that was sent."""
+    complete = [sample for sample in cohort if sample.outcome == "complete"]
+    values: dict[str, Iterable[float | None]] = {
+        name: [getattr(sample, name) for sample in complete] for name in DISTRIBUTIONS if name != "itl"
+    }
+    values["itl"] = [gap for sample in complete for gap in sample.gaps]
+    values["dispatch_lag"] = [sample.dispatch_lag for sample in cohort]
+    return {name: distribution(values[name]) for name in DISTRIBUTIONS}
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _between(ordered: Sequence[float], start: float, end: float) -> int:
+    return bisect.bisect_left(ordered, end) - bisect.bisect_left(ordered, start)
+
+
+def _counts(times: Iterable[float], seconds: int) -> list[float]:
+    counts = [0.0] * seconds
+    for at in times:
+        if 0 <= at < seconds:
+            counts[int(at)] += 1
+    return counts
+
+
+def _levels(spans: Iterable[tuple[float, float]], seconds: int) -> list[float]:
+    """How many spans were open in each second, on average over it."""
+    levels = [0.0] * seconds
+    for start, end in spans:
+        for second in range(max(0, int(start)), min(seconds, math.ceil(end))):
+            levels[second] += max(0.0, min(end, second + 1) - max(start, second))
+    return [round(level, 3) for level in levels]
+
+
+def _percentiles(
+    samples: Iterable[Sample], value: Callable[[Sample], float | None], q: float, seconds: int
+) -> list[float | None]:
+    buckets: list[list[float]] = [[] for _ in range(seconds)]
+    for sample in samples:
+        found = value(sample)
+        if found is not None and 0 <= sample.intended < seconds:
+            buckets[int(sample.intended)].append(found)
+    return [_rounded(percentile(sorted(bucket), q), 4) for bucket in buckets]
+
+
+def _slots(scenario: Scenario, at: float) -> float | None:
+    """The mock's slots at a moment, as far as the scenario says; the later entry of a timeline wins."""
+    slots: float | None = scenario.mock.get("capacity", {}).get("slots")
+    for entry in scenario.mock_config().get("timeline", []):
+        if entry["at"] <= at < entry["at"] + entry["for"]:
+            slots = entry.get("capacity", {}).get("slots", slots)
+    return slots
+
+
+def _fault(entry: dict[str, Any]) -> dict[str, Any]:
+    changes = {key: value for key, value in entry.items() if key not in ("at", "for")}
+    label = "; ".join(f"{section}: {_brief(change)}" for section, change in changes.items())
+    return {"start": entry["at"], "end": entry["at"] + entry["for"], "label": label}
+
+
+def _brief(change: Any) -> str:
+    if isinstance(change, dict):
+        return ", ".join(f"{key} {_brief(value)}" for key, value in change.items())
+    if isinstance(change, list):
+        return ", ".join(_brief(item) for item in change)
+    return str(change)

@@ -1,0 +1,102 @@
+"""A run's folder: what is written while it runs, and read again for every summary and report."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from loadtests import document, scenario
+from loadtests.errors import CannotRun
+from loadtests.metrics import Attempt
+from loadtests.sample import Sample
+from loadtests.scenario import Scenario
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a run was: enough to read its folder without the command that made it. `variants`: those asked for."""
+
+    name: str
+    seed: int
+    variants: list[str]
+    command: str
+    machine: dict[str, Any]
+    versions: dict[str, str]
+
+
+class RunDir:
+    """The paths and rows of one run. Rows of all variants share a file; each says whose it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples = path / "samples.jsonl"
+        self.journal = path / "journal.jsonl"
+        self.events = path / "events.jsonl"
+        self.scenario = path / "scenario.yaml"
+        self.about = path / "run.json"
+        self.summary = path / "summary.json"
+        self.report = path / "report.html"
+
+    def create(self, experiment: Scenario, about: About) -> None:
+        (self.path / "logs").mkdir(parents=True)
+        self.scenario.write_text(scenario.to_yaml(experiment), encoding="utf-8")
+        self.about.write_text(json.dumps(dataclasses.asdict(about), indent=2) + "\n", encoding="utf-8")
+        self.start_over()
+
+    def start_over(self) -> None:
+        for path in (self.samples, self.journal, self.events):
+            path.write_text("", encoding="utf-8")
+
+    def log(self, variant: str, program: str) -> Path:
+        return self.path / "logs" / f"{variant}-{program}.log"
+
+    def read_about(self) -> tuple[About, Scenario]:
+        """Raises CannotRun when this is no run's folder."""
+        if not self.about.is_file() or not self.scenario.is_file():
+            raise CannotRun(f"{self.path}: no run.json and scenario.yaml there; expected the folder of a run")
+        about = About(**json.loads(self.about.read_text(encoding="utf-8")))
+        return about, scenario.parse(document.read(self.scenario))
+
+    def samples_of(self, variant: str) -> list[Sample]:
+        return [Sample.from_row(row) for row in rows(self.samples) if row["variant"] == variant]
+
+    def journal_of(self, variant: str) -> list[Attempt]:
+        """The attempts since T0: the web UI may have started the load before, with the same request ids."""
+        start = max((row["wall"] for row in self.events_of(variant) if row["event"] == "started"), default=0.0)
+        return [row for row in rows(self.journal) if row["variant"] == variant and row["wall"] >= start]
+
+    def events_of(self, variant: str) -> list[dict[str, Any]]:
+        return [row for row in rows(self.events) if row["variant"] == variant]
+
+    def gateway_attempts(self, variant: str) -> Counter[str]:
+        """How many attempts of each request the gateway's log says it sent."""
+        return Counter(
+            str(row["request_id"])
+            for row in rows(self.log(variant, "gateway"))
+            if row.get("event") == "attempt" and row.get("sent", True)
+        )
+
+    def gateway_lags(self, variant: str) -> list[float]:
+        return [row["seconds"] for row in rows(self.log(variant, "gateway")) if row.get("event") == "loop_lag"]
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file, one a line. What is no JSON object is passed over: a log also holds tracebacks, and
+    a run that was killed may end in half a line."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def append(path: Path, found: list[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in found)

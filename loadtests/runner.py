@@ -1,0 +1,227 @@
+"""One rehearsal from start to verdict: each variant gets a fresh stack, the same load, and is read to its end."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from loadtests import report, rundir, stack, summary
+from loadtests.document import Document
+from loadtests.errors import CannotRun, Interrupted, InvalidRun, ScenarioError
+from loadtests.plan import VARIABLE, Plan
+from loadtests.rundir import About, RunDir
+from loadtests.scenario import Scenario
+from loadtests.stack import Mock, Program
+
+KEY = "loadtest"
+TICK = 0.5
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
+
+
+@dataclasses.dataclass
+class Rehearsal:
+    """One variant while it runs. `show` is called twice a second, with the variant's name and the mock's stats."""
+
+    run: RunDir
+    scenario: Scenario
+    variant: str
+    seed: int
+    show: Callable[[str, Mapping[str, Any]], None] = lambda variant, stats: None
+
+    def __post_init__(self) -> None:
+        self.mock = Program("mock", self.run.log(self.variant, "mock"))
+        self.gateway = Program("gateway", self.run.log(self.variant, "gateway"))
+        self.load = Program("load generator", self.run.log(self.variant, "load"))
+
+    def execute(self) -> None:
+        """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
+        try:
+            with self.started() as witness:
+                self.start_load("--headless", "-u", "1", "-r", "1", "--only-summary")
+                self.watch(witness, until=lambda: self.load.exit_code == 0)
+                self.read_to_the_end(witness)
+        except Interrupted:
+            self.note("interrupted", message="the run was interrupted")
+            raise
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Mock]:
+        """Mock and gateway up and proven to be joined: a canary sent to the gateway is in the mock's journal."""
+        try:
+            config = self.run.log(self.variant, "mock").with_suffix(".json")
+            _write_json(config, {"seed": self.seed, **self.scenario.mock_config()})
+            self.mock.start(["mockclaude", "serve", "--config", str(config)], {})
+            self.gateway.start(["gateway_under_test"], self._gateway_environment())
+            self.mock.wait_until_healthy("/_mock/health")
+            self.gateway.wait_until_healthy("/readyz")
+            witness = Mock(self.mock.url)
+            self._prove_the_canary(witness)
+            yield witness
+        finally:
+            stack.stop(self.load, self.gateway, self.mock)
+
+    def start_load(self, *locust_options: str, alone: bool = False) -> None:
+        plan = Plan(
+            scenario=str(self.run.scenario.resolve()),
+            variant=self.variant,
+            seed=self.seed,
+            gateway=self.gateway.url,
+            mock=self.mock.url,
+            key=KEY,
+            samples=str(self.run.samples.resolve()),
+            events=str(self.run.events.resolve()),
+            alone=alone,
+        )
+        path = self.run.log(self.variant, "plan").with_suffix(".json")
+        plan.write(path)
+        arguments = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", *locust_options]
+        self.load.start(arguments, {VARIABLE: str(path.resolve())}, listens=False)
+
+    def watch(self, witness: Mock, until: Callable[[], bool]) -> None:
+        """Drain the journal and show what happens, until done. Raises InvalidRun when a program dies."""
+        silent_since = time.monotonic()
+        while not until():
+            self._demand_life()
+            try:
+                self.save_journal(witness)
+                self.show(self.variant, witness.stats())
+                silent_since = time.monotonic()
+            except requests.RequestException as error:
+                if time.monotonic() - silent_since > stack.START_TIMEOUT:
+                    self._died(f"the mock no longer answers: {error}")
+            time.sleep(TICK)
+
+    def read_to_the_end(self, witness: Mock) -> None:
+        """Stop the gateway, which logs what it leaves open; then nothing can reach the mock any more, and its journal
+        has an end."""
+        stack.stop(self.load, self.gateway)
+        self._demand_life(self.mock)
+        try:
+            witness.close()
+            self.save_journal(witness)
+            stats = witness.stats()
+        except requests.RequestException as error:
+            self._died(f"the mock's journal could not be read to its end: {error}")
+        for stall in stats["stalls"]:
+            self.note("lag", program="mock", at=stall["t"], seconds=stall["seconds"])
+        self.note("journal_read", program="mock", lost=witness.lost)
+
+    def save_journal(self, witness: Mock) -> None:
+        rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in witness.drain()])
+
+    def note(self, event: str, **fields: Any) -> None:
+        rundir.append(self.run.events, [{"variant": self.variant, "event": event, **fields}])
+
+    def _demand_life(self, *programs: Program) -> None:
+        for program in programs or (self.mock, self.gateway, self.load):
+            if program.exit_code is not None and (program is not self.load or program.exit_code != 0):
+                self._died(f"the {program.name} died in the middle of the run: {program.last_words()}")
+
+    def _died(self, message: str) -> None:
+        self.note("died", message=message)
+        raise InvalidRun(f"{self.variant}: {message}")
+
+    def _gateway_environment(self) -> dict[str, str]:
+        """The spend guard's second half: the only Claude the gateway knows is the mock."""
+        return {
+            **stack.environment_of(self.scenario.gateway_settings(self.variant)),
+            "ANTHROPIC_BASE_URL": self.mock.url,
+            "ANTHROPIC_API_KEY": "sk-mock",
+            "VALID_API_KEYS": KEY,
+        }
+
+    def _prove_the_canary(self, witness: Mock) -> None:
+        name = f"canary-{self.variant}-{self.seed}"
+        try:
+            status = stack.ask_gateway(self.gateway.url, KEY, name, self.scenario.load.model)
+            seen = any(record["request_id"] == name for record in witness.drain())
+        except requests.RequestException as error:
+            raise CannotRun(f"{self.variant}: the canary request failed: {error}") from None
+        if not seen:
+            raise CannotRun(
+                f"{self.variant}: the canary request is not in the mock's journal (the gateway answered {status}): "
+                "what it speaks to is not the mock, so no load is sent"
+            )
+
+
+def check_settings(scenario: Scenario, source: Document, variants: Sequence[str]) -> None:
+    """Ask the programs about their sections of the scenario. Raises ScenarioError at the first problem."""
+    for problem in stack.problems_of("mockclaude", scenario.mock_config()):
+        raise _problem_at(("mock",), problem, source)
+    for variant in variants:
+        for problem in stack.problems_of("gateway_under_test", scenario.gateway_settings(variant)):
+            own = ("variants", variant, *problem["loc"])
+            inherited = own not in source.places and ("gateway", *problem["loc"]) in source.places
+            raise _problem_at(("gateway",) if inherited else ("variants", variant), problem, source)
+
+
+def prepare(
+    name: str, scenario: Scenario, variants: Sequence[str], seed: int, out: Path | None, command: Sequence[str]
+) -> RunDir:
+    """The folder of a new run: `runs/<time>-<name>`, or `out`. Raises CannotRun when it is there already."""
+    title = Path(name).stem
+    path = out or _unused(Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{title}")
+    run = RunDir(path)
+    about = About(title, seed, list(variants), shlex.join(command), machine(), versions())
+    try:
+        run.create(scenario, about)
+    except FileExistsError:
+        raise CannotRun(f"--out {path}: this folder has a run in it already; give another") from None
+    except OSError as error:
+        raise CannotRun(f"--out {path}: {error.strerror}") from None
+    return run
+
+
+def expected_seconds(scenario: Scenario, variants: Sequence[str]) -> float:
+    """About how long a run takes: every variant's phases, then what is still open, then the start of its programs."""
+    return len(variants) * (scenario.seconds + min(scenario.load.patience, 10) / 2 + 4)
+
+
+def judge(run: RunDir) -> dict[str, Any]:
+    """Read the run's folder, write summary.json and report.html into it, and return the summary."""
+    about, scenario = run.read_about()
+    found, series = summary.build(run)
+    summary.write(run, found)
+    page = report.render(found, series, about=scenario.about, command=about.command)
+    run.report.write_text(page, encoding="utf-8")
+    return found
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.system(),
+        "release": platform.release(),
+        "architecture": platform.machine(),
+    }
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}}
+
+
+def _problem_at(prefix: tuple[str, ...], problem: Mapping[str, Any], source: Document) -> ScenarioError:
+    path = (*prefix, *problem["loc"])
+    dotted = ".".join(str(step) for step in path)
+    return ScenarioError(source.place(path), f"{dotted}: {problem['message']}")
+
+
+def _unused(path: Path) -> Path:
+    candidates = (path.with_name(f"{path.name}-{number}") for number in range(2, 1000))
+    return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

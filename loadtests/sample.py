@@ -1,0 +1,81 @@
+"""One request as its caller saw it: when, how it ended, what it got."""
+
+import dataclasses
+import json
+from typing import Any
+
+OUTCOMES = (
+    "complete",
+    "shed",
+    "throttled",
+    "overloaded",
+    "rejected",
+    "failed",
+    "error_event",
+    "truncated",
+    "reset",
+    "refused",
+    "stalled",
+    "timeout",
+    "left",
+    "aborted",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """Times are seconds since T0. `gaps` are the waits between content deltas, in seconds.
+
+    `outcome` is one of `OUTCOMES`, exclusive: they sum to the requests started.
+    """
+
+    request_id: str
+    intended: float
+    sent: float
+    ended: float
+    outcome: str
+    status: int | None = None
+    error: str | None = None
+    first_delta: float | None = None
+    gaps: tuple[float, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def ttft(self) -> float | None:
+        return None if self.first_delta is None else self.first_delta - self.intended
+
+    @property
+    def ttft_sent(self) -> float | None:
+        return None if self.first_delta is None else self.first_delta - self.sent
+
+    @property
+    def e2e(self) -> float:
+        return self.ended - self.intended
+
+    @property
+    def service_time(self) -> float:
+        return self.ended - self.sent
+
+    @property
+    def tpot(self) -> float | None:
+        """(last content delta - first) / (output tokens - 1), None with fewer than two tokens or deltas."""
+        if not self.gaps or self.output_tokens < 2:
+            return None
+        return sum(self.gaps) / (self.output_tokens - 1)
+
+    @property
+    def dispatch_lag(self) -> float:
+        return self.sent - self.intended
+
+    def to_json(self, variant: str) -> str:
+        row = {"variant": variant, **dataclasses.asdict(self)}
+        for name in ("intended", "sent", "ended", "first_delta"):
+            row[name] = None if row[name] is None else round(row[name], 6)
+        row["gaps"] = [round(gap, 5) for gap in self.gaps]
+        return json.dumps(row, separators=(",", ":"))
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Sample":
+        fields = {name: value for name, value in row.items() if name != "variant"}
+        return cls(**{**fields, "gaps": tuple(row["gaps"])})

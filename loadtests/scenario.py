@@ -1,0 +1,257 @@
+"""A scenario: the experiment as a file, checked before anything starts.
+
+The sections `mock`, `gateway` and the variants' settings belong to the programs they configure; `stack.check` asks
+those programs about them.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from loadtests import document, gates
+from loadtests.document import Document
+from loadtests.errors import CannotRun, ScenarioError
+from loadtests.gates import Gate
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
+class Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Slo(Section):
+    """What makes a complete answer good. Seconds, from the intended start."""
+
+    e2e: Positive | None = None
+    ttft: Positive | None = None
+
+
+class Load(Section):
+    """`rate` per second; `patience`: seconds from the intended start after which the caller gives up."""
+
+    user: Literal["chat", "stream"]
+    arrivals: Literal["constant", "poisson"] = "poisson"
+    rate: Positive
+    patience: Positive = 60.0
+    model: str = "claude-haiku-4-5"
+    max_tokens: Annotated[int, Field(ge=1, le=8096, strict=True)] = 120
+
+
+class Phase(Section):
+    name: Name
+    seconds: Positive
+    judge: bool = True
+
+
+class Expectation(Section):
+    """`predicted` and one bound: `at_most`, `at_least`, or `tolerance` (relative; absolute when 0 is predicted)."""
+
+    variant: str
+    phase: str | None = None
+    metric: str
+    predicted: Number
+    at_most: Number | None = None
+    at_least: Number | None = None
+    tolerance: NotNegative | None = None
+    because: str
+
+    @pydantic.model_validator(mode="after")
+    def _one_bound(self) -> "Expectation":
+        bounds = [bound for bound in (self.at_most, self.at_least, self.tolerance) if bound is not None]
+        if len(bounds) != 1:
+            raise ValueError('expected exactly one of "at_most", "at_least", "tolerance"')
+        return self
+
+
+class Scenario(Section):
+    about: str
+    slo: Slo = Slo()
+    load: Load
+    phases: Annotated[list[Phase], Field(min_length=1)]
+    mock: dict[str, Any] = {}
+    gateway: dict[str, Any] = {}
+    variants: dict[Name, dict[str, Any]] = {"default": {}}
+    expect: list[Expectation] = []
+    gates: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+    def spans(self) -> list["Span"]:
+        """The phases on the clock, in order."""
+        spans, start = [], 0.0
+        for phase in self.phases:
+            spans.append(Span(phase.name, start, start + phase.seconds, phase.judge))
+            start += phase.seconds
+        return spans
+
+    def gateway_settings(self, variant: str) -> dict[str, Any]:
+        return document.merge(self.gateway, self.variants[variant])
+
+    def mock_config(self) -> dict[str, Any]:
+        """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
+        entries = self.mock.get("timeline")
+        if not isinstance(entries, list):
+            return self.mock
+        spans = {span.name: span for span in self.spans()}
+        return {**self.mock, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
+
+    def parsed_gates(self) -> list[Gate]:
+        return [gates.parse(text, self.variants, [phase.name for phase in self.phases]) for text in self.gates]
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A phase on the clock: from `start` to `end`, seconds since T0, the end left out."""
+
+    name: str
+    start: float
+    end: float
+    judge: bool
+
+    def holds(self, at: float) -> bool:
+        return self.start <= at < self.end
+
+
+def names() -> list[str]:
+    """The scenarios that come with the product."""
+    folder = resources.files("loadtests") / "scenarios"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def find(name_or_file: str) -> Path:
+    """The file of a scenario, by its name or its own path. Raises CannotRun."""
+    if name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file:
+        path = Path(name_or_file)
+        if not path.is_file():
+            raise CannotRun(f"{name_or_file}: no such file")
+        return path
+    if name_or_file not in names():
+        hint = document.did_you_mean(name_or_file, names())
+        raise CannotRun(f'no scenario is called "{name_or_file}"; {hint}')
+    return Path(str(resources.files("loadtests") / "scenarios" / f"{name_or_file}.yaml"))
+
+
+def load(name_or_file: str, assignments: Iterable[str] = ()) -> tuple[Scenario, Document]:
+    """The scenario and the document it came from. Raises CannotRun; ScenarioError names file, line and what was
+    expected."""
+    source = document.read(find(name_or_file))
+    for assignment in assignments:
+        source.set(assignment)
+    return parse(source), source
+
+
+def parse(source: Document) -> Scenario:
+    try:
+        scenario = Scenario.model_validate(source.data)
+    except pydantic.ValidationError as error:
+        raise _first_problem(error, source) from None
+    _check_references(scenario, source)
+    return scenario
+
+
+def to_yaml(scenario: Scenario) -> str:
+    return yaml.safe_dump(scenario.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
+    if not isinstance(entry, dict) or entry.get("phase") not in spans:
+        return entry
+    span = spans[entry["phase"]]
+    rest = {key: value for key, value in entry.items() if key != "phase"}
+    return {"at": span.start, "for": span.end - span.start, **rest}
+
+
+def _first_problem(error: pydantic.ValidationError, source: Document) -> ScenarioError:
+    """One typo may make an unknown key and a missing field: the unknown key is the one to name."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]
+    path = tuple(step for step in first["loc"] if step != "[key]")
+    return ScenarioError(source.place(path), f"{_dotted(path, source)}{_explain(first, path)}")
+
+
+def _explain(problem: Any, path: tuple[str | int, ...]) -> str:
+    got = problem.get("input")
+    match problem["type"]:
+        case "extra_forbidden":
+            return f": unknown key; {document.did_you_mean(str(path[-1]), _known_keys(path))}"
+        case "missing":
+            return f" is missing; every {_what(path)} needs it"
+        case "value_error":
+            return f": {problem['ctx']['error']}"
+        case _:
+            wanted = problem["msg"].removeprefix("Input should be ").replace("dictionary or instance of", "mapping of")
+            shown = "nothing" if got is None else f'"{got}"' if isinstance(got, str) else repr(got)
+            return f": got {shown}, expected: {wanted}"
+
+
+def _what(path: tuple[str | int, ...]) -> str:
+    return {"phases": "phase", "expect": "expectation"}.get(str(path[0]), "load") if len(path) > 1 else "scenario"
+
+
+def _known_keys(path: tuple[str | int, ...]) -> Iterable[str]:
+    sections: dict[str, type[Section]] = {"slo": Slo, "load": Load, "phases": Phase, "expect": Expectation}
+    model = Scenario if len(path) == 1 else sections.get(str(path[0]), Scenario)
+    return model.model_fields
+
+
+def _dotted(path: tuple[str | int, ...], source: Document) -> str:
+    """`phases.dip.seconds` rather than `phases.2.seconds`, where the item has a name."""
+    shown: list[str] = []
+    value: Any = source.data
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        name = value.get("name") if isinstance(value, dict) and isinstance(step, int) else None
+        shown.append(str(name or step))
+    return ".".join(shown)
+
+
+def _check_references(scenario: Scenario, source: Document) -> None:
+    phases = [phase.name for phase in scenario.phases]
+    for index, name in enumerate(phases):
+        if name in phases[:index]:
+            raise ScenarioError(source.place(("phases", index)), f'two phases are called "{name}"')
+    if not any(phase.judge for phase in scenario.phases):
+        raise ScenarioError(source.place(("phases",)), "no phase is judged; leave `judge: false` off at least one")
+    for index, text in enumerate(scenario.gates):
+        try:
+            gates.parse(text, scenario.variants, phases)
+        except ValueError as error:
+            raise ScenarioError(source.place(("gates", index)), f"gates.{index}: {error}") from None
+    for index, expectation in enumerate(scenario.expect):
+        _check_expectation(expectation, ("expect", index), scenario, source)
+    entries = scenario.mock.get("timeline")
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(entry, dict) and "phase" in entry:
+            _check_name(entry["phase"], phases, ("mock", "timeline", index, "phase"), source)
+
+
+def _check_expectation(
+    expectation: Expectation, path: tuple[str | int, ...], scenario: Scenario, source: Document
+) -> None:
+    _check_name(expectation.variant, scenario.variants, (*path, "variant"), source)
+    if expectation.phase is not None:
+        _check_name(expectation.phase, [phase.name for phase in scenario.phases], (*path, "phase"), source)
+    if expectation.metric not in gates.METRICS:
+        where = source.place((*path, "metric"))
+        raise ScenarioError(where, f"{_dotted(path, source)}.metric: {gates.unknown_metric(expectation.metric)}")
+
+
+def _check_name(name: Any, known: Iterable[str], path: tuple[str | int, ...], source: Document) -> None:
+    if name not in known:
+        hint = document.did_you_mean(str(name), known)
+        raise ScenarioError(source.place(path), f'{_dotted(path, source)}: got "{name}"; {hint}')

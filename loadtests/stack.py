@@ -1,0 +1,223 @@
+"""The programs of a run: each a child process on a free port of this machine, with its log, gone when the run is."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from loadtests.errors import CannotRun
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 3.0
+CONTROL_TIMEOUT = 2.0
+JOURNAL_PAGE = 5000
+PR_SET_PDEATHSIG = 1
+
+# What must not reach a child: a real key or endpoint, a proxy that loopback traffic would go through, and settings of
+# the caller's own shell that would change the experiment.
+STRIPPED = ("ANTHROPIC_", "GATEWAY_", "MOCKCLAUDE_", "LOCUST_", "LOADTESTS_", "VALID_API_KEYS")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+class Program:
+    """One child process. `name` is what people call it; `url` is where it listens, if it does."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], *, listens: bool = True) -> None:
+        """Start `python -m` with `arguments`. A program that listens inherits its socket, already bound to a free port
+        (`--fd`): no port can be lost between choosing and binding it."""
+        with contextlib.ExitStack() as held:
+            descriptors: tuple[int, ...] = ()
+            if listens:
+                listener = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+                descriptors = (listener.fileno(),)
+                arguments = [*arguments, "--fd", str(listener.fileno())]
+                self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            log = held.enter_context(self.log.open("ab"))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env={**clean_environment(os.environ), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is for the runner, which then stops its programs in order
+                preexec_fn=_die_with_parent,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs (or never started)."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def wait_until_healthy(self, path: str) -> None:
+        """Raises CannotRun when it ends or does not answer in time."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self.exit_code is not None:
+                raise CannotRun(f"the {self.name} ended at start, {self.last_words()}")
+            with contextlib.suppress(requests.RequestException):
+                if _session().get(self.url + path, timeout=CONTROL_TIMEOUT).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise CannotRun(f"the {self.name} did not answer {path} within {START_TIMEOUT:.0f} s, {self.last_words()}")
+
+    def last_words(self, lines: int = 3) -> str:
+        """How it ended and the end of its log, for a message."""
+        code = self.exit_code
+        how = "still running" if code is None else f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        tail = [line for line in text.splitlines() if line.strip()][-lines:]
+        return f"{how}; {self.log} says:\n  " + "\n  ".join(tail or ["(nothing)"])
+
+    def ask_to_stop(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait_until_stopped(self, deadline: float) -> None:
+        """Until `deadline` (monotonic) it may end by itself; then it is killed, with all it started."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def stop(*programs: Program) -> None:
+    """All at once, politely, then not."""
+    for program in programs:
+        program.ask_to_stop()
+    deadline = time.monotonic() + STOP_TIMEOUT
+    for program in programs:
+        program.wait_until_stopped(deadline)
+
+
+def web_port(wanted: int | None, usual: int = 8089) -> int:
+    """A port for a program that cannot inherit its socket. Raises CannotRun when the wanted one is busy."""
+    for port in (wanted,) if wanted is not None else (usual, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    raise CannotRun(f"--port {wanted}: this port is in use; give another, or none for a free one")
+
+
+class Mock:
+    """The mock's control plane: the independent witness of a run. Raises requests.RequestException when it is gone."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = _session()
+        self._cursor = 0
+        self.lost = 0
+
+    def stats(self) -> dict[str, Any]:
+        return self._get("/_mock/stats")
+
+    def close(self) -> None:
+        """End what still runs there: its callers are gone."""
+        self._http.post(f"{self.url}/_mock/close", timeout=CONTROL_TIMEOUT).raise_for_status()
+
+    def drain(self) -> Iterator[dict[str, Any]]:
+        """The journal records closed since the last drain."""
+        while True:
+            page = self._get(f"/_mock/journal?after={self._cursor}&limit={JOURNAL_PAGE}")
+            self._cursor, self.lost = page["cursor"], page["lost"]
+            yield from page["records"]
+            if len(page["records"]) < JOURNAL_PAGE:
+                return
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = self._http.get(self.url + path, timeout=CONTROL_TIMEOUT)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def ask_gateway(url: str, key: str, request_id: str, model: str) -> int:
+    """One small request to the gateway; the status it answered. Raises requests.RequestException."""
+    return (
+        _session()
+        .post(
+            f"{url}/chat",
+            json={"message": f"canary {request_id}", "model": model, "max_tokens": 1},
+            headers={"x-api-key": key, "x-request-id": request_id},
+            timeout=20,
+        )
+        .status_code
+    )
+
+
+def problems_of(module: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a program says of its settings, before it is started: `{"loc": [...], "message": str}` for each problem."""
+    arguments = {"mockclaude": ["check", "-", "--json"], "gateway_under_test": ["--check", "-"]}[module]
+    finished = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        input=json.dumps(settings),
+        env=clean_environment(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT,
+    )
+    if finished.returncode == 0:
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(finished.stdout)
+    except ValueError:
+        raise CannotRun(f"python -m {module} cannot check its settings:\n{finished.stderr[-2000:]}") from None
+    return found
+
+
+def environment_of(settings: Mapping[str, Any], prefix: str = "GATEWAY_") -> dict[str, str]:
+    """Nested settings as environment variables: `{"retry_budget": {"ratio": 0.1}}` is `GATEWAY_RETRY_BUDGET__RATIO`."""
+    variables: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key.upper()}"
+        if isinstance(value, Mapping):
+            variables |= environment_of(value, f"{name}__")
+        else:
+            variables[name] = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return variables
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The spend guard's first half: no child sees a key, an endpoint or a proxy of the person who runs us."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(STRIPPED) and name.upper() not in PROXIES
+    }
+    return {**kept, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"}
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _die_with_parent() -> None:
+    """Linux: a child does not outlive a runner that was killed. Elsewhere the runner's own handlers have to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,196 @@
+"""From a run's folder to its verdict: summary.json, whose shape later tools rely on."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadtests import gates, load, metrics
+from loadtests.metrics import Observed, Series
+from loadtests.rundir import RunDir
+from loadtests.scenario import Expectation, Scenario, Span
+
+SCHEMA = 1
+LAG_LIMIT = 1.0
+
+
+@dataclasses.dataclass
+class Variant:
+    """One variant's run: its figures by phase and over all judged phases, and why it cannot be trusted, if so."""
+
+    name: str
+    observed: Observed
+    phases: dict[str, dict[str, Any]]
+    judged: dict[str, Any]
+    recovery: float | None
+    reasons: list[str]
+    findings: list[str]
+
+    def measured(self, phase: str | None, metric: str) -> float | None:
+        if metric in gates.OF_A_VARIANT:
+            return self.recovery
+        return gates.value(self.phases[phase] if phase else self.judged, metric)
+
+
+def build(run: RunDir) -> tuple[dict[str, Any], dict[str, Series]]:
+    """summary.json and each variant's series, from the raw files alone."""
+    about, scenario = run.read_about()
+    variants = [read_variant(run, name, scenario, about.seed) for name in about.variants]
+    expectations = [_judge_expectation(expectation, variants) for expectation in scenario.expect]
+    gate_rows = _judge_gates(scenario, variants)
+    reasons = [reason for variant in variants for reason in variant.reasons]
+    failures = [_failure(row) for row in (*expectations, *gate_rows) if row["status"] == "fail"]
+    summary = {
+        "schema": SCHEMA,
+        "scenario": about.name,
+        "verdict": _verdict(reasons, failures),
+        "reasons": reasons + failures,
+        "seed": about.seed,
+        "slo": scenario.slo.model_dump(exclude_none=True),
+        "variants": {variant.name: _variant_row(variant, [*expectations, *gate_rows]) for variant in variants},
+        "expectations": expectations,
+        "gates": gate_rows,
+        "findings": [finding for variant in variants for finding in variant.findings],
+        "machine": about.machine,
+        "versions": about.versions,
+    }
+    return summary, {variant.name: metrics.series(variant.observed, scenario) for variant in variants}
+
+
+def write(run: RunDir, summary: Mapping[str, Any]) -> None:
+    run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
+    offered = [arrival.at for arrival in load.schedule(scenario.load, scenario.seconds, seed, name)]
+    observed = Observed(offered, run.samples_of(name), run.journal_of(name))
+    spans = scenario.spans()
+    phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
+    judged = [span for span in spans if span.judge]
+    events = run.events_of(name)
+    return Variant(
+        name=name,
+        observed=observed,
+        phases=phases,
+        judged=metrics.phase_figures(observed, judged, scenario.slo),
+        recovery=metrics.recovery(observed, scenario),
+        reasons=[f"{name}: {reason}" for reason in _distrust(events, judged, phases, len(observed.samples))],
+        findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, judged, phases)],
+    )
+
+
+def _distrust(
+    events: Sequence[Mapping[str, Any]], judged: Sequence[Span], phases: Mapping[str, Mapping[str, Any]], samples: int
+) -> list[str]:
+    """Why the run cannot be trusted: what failed first stands first."""
+    kinds = [event["event"] for event in events]
+    reasons = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
+    if not reasons and "ended" not in kinds:
+        reasons.append("the load was not sent to its end")
+    if not reasons and "journal_read" not in kinds:
+        reasons.append("the mock's journal was not read to its end")
+    sent = sum(event["sent"] for event in events if event["event"] == "ended")
+    if sent > samples and not reasons:
+        reasons.append(f"{sent - samples} of {sent} requests sent left no sample")
+    lost = sum(event["lost"] for event in events if event["event"] == "journal_read")
+    if lost:
+        reasons.append(f"{lost} journal records were lost: the mock keeps the newest 100,000 until they are read")
+    for event in events:
+        span = _span_of(event, judged) if event["event"] == "lag" else None
+        if span and event["seconds"] > LAG_LIMIT:
+            reasons.append(f"the {event['program']} stood still for {event['seconds']:.1f} s in {span.name}")
+    for span in judged:
+        worst = phases[span.name]["dispatch_lag"]["max"] or 0.0
+        if worst > LAG_LIMIT:
+            reasons.append(f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up")
+    return reasons
+
+
+def _span_of(lag: Mapping[str, Any], judged: Sequence[Span]) -> Span | None:
+    """The judged phase a hold-up reached into."""
+    start, end = lag["at"], lag["at"] + lag["seconds"]
+    return next((span for span in judged if start < span.end and end > span.start), None)
+
+
+def _findings(
+    run: RunDir, name: str, observed: Observed, judged: Sequence[Span], phases: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """What the independent records say that somebody should look at."""
+    found = []
+    lags = [lag for lag in run.gateway_lags(name) if lag > LAG_LIMIT]
+    if lags:
+        found.append(f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s")
+    not_sent = sum(phases[span.name]["not_sent"] for span in judged)
+    if not_sent:
+        found.append(f"{not_sent} intended requests of judged phases were not sent")
+    found += _journal_against_gateway(run, name, observed)
+    attempts = observed.attempts_of()
+    unseen = [s.request_id for s in observed.samples if s.outcome == "complete" and s.request_id not in attempts]
+    if unseen:
+        found.append(f"{len(unseen)} complete answers that the mock never gave, {unseen[0]} among them")
+    return found
+
+
+def _journal_against_gateway(run: RunDir, name: str, observed: Observed) -> list[str]:
+    """Retry amplification is what the mock received; a gateway that logs something else is a finding."""
+    if not run.log(name, "gateway").is_file():
+        return []
+    ours = {sample.request_id for sample in observed.samples}
+    logged = Counter({key: n for key, n in run.gateway_attempts(name).items() if key in ours})
+    seen = Counter(str(attempt["request_id"]) for attempt in observed.journal)
+    different = sorted(key for key in logged.keys() | seen.keys() if logged[key] != seen[key])
+    if not different:
+        return []
+    first = different[0]
+    return [
+        f"{len(different)} requests whose attempts differ between the mock's journal and the gateway's log: "
+        f"{first} {seen[first]} against {logged[first]}"
+    ]
+
+
+def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) -> dict[str, Any]:
+    row = {**expectation.model_dump(exclude_none=True), "phase": expectation.phase}
+    variant = next((variant for variant in variants if variant.name == expectation.variant), None)
+    if variant is None:
+        return {**row, "measured": None, "status": "skipped", "reason": "this variant was not run"}
+    measured = variant.measured(expectation.phase, expectation.metric)
+    if measured is None and variant.reasons:
+        return {**row, "measured": None, "status": "skipped", "reason": "the run did not get that far"}
+    met = gates.met(expectation.model_dump(), measured)
+    return {**row, "measured": measured, "status": "pass" if met else "fail", "reason": None}
+
+
+def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    found = []
+    ran = {variant.name: variant for variant in variants}
+    for gate in scenario.parsed_gates():
+        for name in [gate.variant] if gate.variant else list(ran):
+            row: dict[str, Any] = {"gate": gate.text, "variant": name, "phase": gate.phase}
+            if name not in ran:
+                found.append({**row, "measured": None, "status": "skipped"})
+                continue
+            measured = ran[name].measured(gate.phase, gate.metric)
+            found.append({**row, "measured": measured, "status": "pass" if gate.holds(measured) else "fail"})
+    return found
+
+
+def _variant_row(variant: Variant, judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    failures = [_failure(row) for row in judged if row["variant"] == variant.name and row["status"] == "fail"]
+    verdict = _verdict(variant.reasons, failures)
+    return {"verdict": verdict, "recovery_s": variant.recovery, "phases": variant.phases}
+
+
+def _verdict(reasons: Sequence[str], failures: Sequence[str]) -> str:
+    return "invalid" if reasons else "fail" if failures else "pass"
+
+
+def _failure(row: Mapping[str, Any]) -> str:
+    measured = "nothing" if row["measured"] is None else f"{row['measured']:g}"
+    if "gate" in row:
+        return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'
+    where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
+    bound = next(
+        f"{name.replace('_', ' ')} {row[name]:g}" for name in ("at_most", "at_least", "tolerance") if name in row
+    )
+    return f"{where}: {row['metric']} measured {measured}, expected {bound} (predicted {row['predicted']:g})"

@@ -1,0 +1,175 @@
+"""The witness: one record for every attempt that arrived, opened on arrival and closed exactly once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from mockclaude import wire
+
+KEPT = 100_000
+LONGEST_KEY = 40
+TURNED_AWAY = (429, 529)
+
+Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
+
+
+class Record(NamedTuple):
+    """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not."""
+
+    n: int
+    instance: str
+    t: float
+    wall: float
+    request_id: str | None
+    key: str
+    model: str | None
+    stream: bool | None
+    retry_count: int
+    status: int | None
+    outcome: Outcome
+    queued: float
+    first_byte: float | None
+    ended: float
+    input_tokens: int
+    output_tokens: int
+    wasted_tokens: int
+
+
+class Attempt:
+    """An open record. Its times are loop times; whatever is not known stays None."""
+
+    def __init__(self, journal: Journal, n: int, headers: Mapping[str, str], now: float, wall: float) -> None:
+        self._journal = journal
+        self.epoch = journal.epoch
+        self.n = n
+        self.arrived = now
+        self.wall = wall
+        self.key = _shown(wire.credential(headers))
+        self.retry_count = _number(headers.get("x-stainless-retry-count"))
+        self.labels = wire.Labels(None, None, headers.get("x-request-id"))
+        self.status: int | None = None
+        self.queued = 0.0
+        self.first_byte: float | None = None
+        self.input_tokens = 0
+        self.closed = False
+
+    def refuse(self, status: int, now: float, by_fault: bool = False) -> None:
+        """Close with an error status, which is all the client got."""
+        self.status = status
+        self.first_byte = now
+        self.close(_outcome(status, by_fault), now)
+
+    def close(self, outcome: Outcome, now: float, output_tokens: int = 0, wasted_tokens: int = 0) -> None:
+        """Close the record; only the first call counts."""
+        if self.closed:
+            return
+        self.closed = True
+        self._journal.take(self, outcome, now, output_tokens, wasted_tokens)
+
+
+class Page(NamedTuple):
+    """Records closed after a cursor, and the cursor to ask with next."""
+
+    records: list[Record]
+    cursor: int
+
+
+class Journal:
+    """All attempts since the last reset. Closed records are kept in the order of closing, the newest 100,000.
+
+    `lost` counts the records that had to go before any reader had come past them. A cursor stays good over a reset:
+    it goes on with what is closed afterwards.
+    """
+
+    def __init__(self, instance: str, watch: Callable[[Record], None] = lambda record: None, kept: int = KEPT) -> None:
+        self.instance = instance
+        self.epoch = 0
+        self._watch = watch
+        self._kept = kept
+        self._ended = 0
+        self.restart(0.0)
+
+    def restart(self, now: float) -> None:
+        """Empty it and make loop time `now` its T0; attempts that are open now belong to the past."""
+        self.epoch += 1
+        self._zero = now
+        self._closed: deque[Record] = deque()
+        self._open: dict[int, Attempt] = {}
+        self._arrived = 0
+        self._read = self._ended
+        self.lost = 0
+
+    @property
+    def open_attempts(self) -> list[Attempt]:
+        """Attempts of this epoch that have not ended."""
+        return list(self._open.values())
+
+    def open(self, headers: Mapping[str, str], now: float, wall: float) -> Attempt:
+        """An attempt arrives."""
+        self._arrived += 1
+        attempt = self._open[self._arrived] = Attempt(self, self._arrived, headers, now, wall)
+        return attempt
+
+    def take(self, attempt: Attempt, outcome: Outcome, now: float, output_tokens: int, wasted_tokens: int) -> None:
+        """Keep the record of an attempt that ended, unless it began before the reset."""
+        if attempt.epoch != self.epoch:
+            return
+        del self._open[attempt.n]
+        record = Record(
+            n=attempt.n,
+            instance=self.instance,
+            t=self._since(attempt.arrived),
+            wall=attempt.wall,
+            request_id=attempt.labels.request_id,
+            key=attempt.key,
+            model=attempt.labels.model,
+            stream=attempt.labels.stream,
+            retry_count=attempt.retry_count,
+            status=attempt.status,
+            outcome=outcome,
+            queued=round(attempt.queued, 6),
+            first_byte=None if attempt.first_byte is None else self._since(attempt.first_byte),
+            ended=self._since(now),
+            input_tokens=attempt.input_tokens,
+            output_tokens=output_tokens,
+            wasted_tokens=wasted_tokens,
+        )
+        self._keep(record)
+        self._watch(record)
+
+    def page(self, after: int, limit: int) -> Page:
+        """At most `limit` records closed after cursor `after`."""
+        oldest = self._ended - len(self._closed)
+        skip = max(0, after - oldest)
+        records = list(islice(self._closed, skip, skip + limit))
+        cursor = min(oldest + skip, self._ended) + len(records)
+        self._read = max(self._read, cursor)
+        return Page(records, cursor)
+
+    def _keep(self, record: Record) -> None:
+        self._closed.append(record)
+        self._ended += 1
+        if len(self._closed) > self._kept:
+            self._closed.popleft()
+            self.lost += self._ended - len(self._closed) > self._read
+
+    def _since(self, when: float) -> float:
+        return round(when - self._zero, 6)
+
+
+def _outcome(status: int, by_fault: bool) -> Outcome:
+    if by_fault or (status >= 500 and status not in TURNED_AWAY):
+        return "fault"
+    return "turned_away" if status in TURNED_AWAY else "rejected"
+
+
+def _shown(key: str) -> str:
+    """A key as the journal shows it: short ones whole, a real one must not leak into a file."""
+    return key if len(key) <= LONGEST_KEY else f"{key[:12]}...{key[-4:]}"
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,0 +1,157 @@
+"""What is in force when: a base configuration, and entries that change it from t for d seconds after T0."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from annotated_types import Ge, Gt
+from pydantic import Field, Strict
+
+from mockclaude import capacity, faults, latency, limits, settings
+
+T = TypeVar("T")
+
+
+class Conditions(NamedTuple):
+    """What is in force at one moment."""
+
+    latency: latency.Latency
+    capacity: capacity.Size
+    limits: limits.Rate
+    faults: faults.Faults
+
+
+DEFAULT = Conditions(latency.DEFAULT, capacity.Size(), limits.Rate(), ())
+
+PARSERS: Mapping[str, Callable[[object, Any, settings.Loc], object]] = {
+    "latency": latency.parse,
+    "capacity": capacity.parse,
+    "limits": limits.parse,
+    "faults": faults.parse,
+}
+"""Section -> how the module that owns it lays it over what is in force without it."""
+
+
+class _Entry(settings.Section):
+    at: Annotated[float, Strict(), Ge(0)]
+    seconds: Annotated[float, Strict(), Gt(0)] = Field(alias="for")
+    latency: object = None
+    capacity: object = None
+    limits: object = None
+    faults: object = None
+
+    @property
+    def end(self) -> float:
+        """When it is over."""
+        return self.at + self.seconds
+
+
+class _Document(settings.Section):
+    seed: Annotated[int, Strict()] | None = None
+    latency: object = None
+    capacity: object = None
+    limits: object = None
+    faults: object = None
+    timeline: object = None
+
+
+class Plan:
+    """A whole configuration, as a step function of the seconds since T0."""
+
+    def __init__(self, seed: int, bounds: Sequence[float], spans: Sequence[Conditions], entries: list[object]) -> None:
+        self.seed = seed
+        self.entries = entries
+        self._bounds = bounds
+        self._spans = spans
+
+    def at(self, t: float) -> Conditions:
+        """What is in force `t` seconds after T0."""
+        return self._spans[bisect_right(self._bounds, t)]
+
+    def next(self, t: float) -> float | None:
+        """The first moment after `t` at which something changes."""
+        index = bisect_right(self._bounds, t)
+        return self._bounds[index] if index < len(self._bounds) else None
+
+
+def parse(config: Mapping[str, object]) -> Plan:
+    """Read a configuration; raises `ConfigError` with all its problems. Where entries overlap the later one wins."""
+    found = _Problems()
+    document = found.attempt(lambda: settings.read(_Document, config))
+    if document is None:  # the sections that do have a name are checked all the same
+        document = _Document(**{name: config.get(name) for name in (*PARSERS, "timeline")})
+    base = _laid_over(DEFAULT, document, (), found)
+    entries = _entries(document.timeline, found)
+    found.raise_any()
+
+    bounds = sorted({moment for _, entry in entries for moment in (entry.at, entry.end)})
+    spans = [base]
+    for bound in bounds:
+        active = [(index, entry) for index, entry in entries if entry.at <= bound < entry.end]
+        conditions = base
+        for index, entry in active:
+            conditions = _laid_over(conditions, entry, ("timeline", index), found)
+        spans.append(conditions)
+    found.raise_any()
+    return Plan(document.seed or 0, bounds, spans, list(_listed(document.timeline)))
+
+
+def as_config(plan: Plan, conditions: Conditions) -> dict[str, object]:
+    """`conditions` in the words of a configuration, with the plan's seed and timeline."""
+    return {
+        "seed": plan.seed,
+        "latency": latency.as_config(conditions.latency),
+        "capacity": asdict(conditions.capacity),
+        "limits": {name: value for name, value in asdict(conditions.limits).items() if value is not None},
+        "faults": faults.as_config(conditions.faults),
+        "timeline": plan.entries,
+    }
+
+
+class _Problems:
+    """Gathers what is wrong in every section, so that a user mends a file once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[settings.Problem, None] = {}
+
+    def attempt(self, parse: Callable[[], T]) -> T | None:
+        try:
+            return parse()
+        except settings.ConfigError as error:
+            self._seen.update(dict.fromkeys(error.problems))
+            return None
+
+    def raise_any(self) -> None:
+        if self._seen:
+            raise settings.ConfigError(list(self._seen))
+
+
+def _laid_over(base: Conditions, sections: _Document | _Entry, loc: settings.Loc, found: _Problems) -> Conditions:
+    changed = {}
+    for name, parser in PARSERS.items():
+        section, under = getattr(sections, name), getattr(base, name)
+        if section is not None:
+            read = found.attempt(lambda p=parser, s=section, u=under, n=name: p(s, u, (*loc, n)))  # type: ignore[misc]
+            changed[name] = under if read is None else read
+    return base._replace(**changed)
+
+
+def _entries(section: object, found: _Problems) -> list[tuple[int, _Entry]]:
+    if section is not None and (not isinstance(section, Sequence) or isinstance(section, str)):
+        found.attempt(lambda: _complain(section))
+    read = [
+        (index, found.attempt(lambda i=index, e=entry: settings.read(_Entry, e, ("timeline", i))))  # type: ignore[misc]
+        for index, entry in enumerate(_listed(section))
+    ]
+    return [(index, entry) for index, entry in read if entry is not None]
+
+
+def _complain(section: object) -> None:
+    raise settings.ConfigError([settings.Problem(("timeline",), f"expected a list of entries, got {section!r}")])
+
+
+def _listed(section: object) -> Sequence[object]:
+    return section if isinstance(section, Sequence) and not isinstance(section, str) else ()

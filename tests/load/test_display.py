@@ -1,0 +1,149 @@
+"""What a run shows in the terminal."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from loadtests import display, load, rundir
+from loadtests.display import Follower, Progress, Tail
+from loadtests.rundir import About, RunDir
+from loadtests.sample import Sample
+from loadtests.scenario import Scenario
+
+
+@pytest.fixture
+def run(tmp_path: Path, small: Scenario) -> RunDir:
+    folder = RunDir(tmp_path / "run")
+    folder.create(small, About("small", 1, ["naive"], "loadtests run small", {}, {}))
+    return folder
+
+
+def start(run: RunDir) -> None:
+    rundir.append(run.events, [{"variant": "naive", "event": "started"}])
+
+
+def end(run: RunDir, scenario: Scenario, count: int, outcome: str = "complete") -> None:
+    arrivals = load.schedule(scenario.load, scenario.seconds, 1, "naive")[:count]
+    with run.samples.open("a") as file:
+        for arrival in arrivals:
+            file.write(
+                Sample(arrival.request_id, arrival.at, arrival.at, arrival.at + 1, outcome).to_json("naive") + "\n"
+            )
+
+
+def test_before_t0_there_is_no_moment_to_show(run: RunDir, small: Scenario):
+    assert Follower(run, small, "naive", 1).look({"t": 0.2, "arrived": 1}) is None
+
+
+def test_a_moment_has_rates_of_the_last_five_seconds_and_what_is_in_flight(run: RunDir, small: Scenario):
+    follower = Follower(run, small, "naive", 1)
+    start(run)
+    follower.look({"t": 5.0, "arrived": 20})
+    end(run, small, 30)  # four a second arrive; these thirty were meant to start until 7.5 s and took a second
+
+    moment = follower.look({"t": 10.0, "arrived": 80})
+
+    assert moment is not None
+    assert (moment.phase, moment.offered, moment.amplification) == ("after", 4.0, 3.0)
+    assert moment.goodput == pytest.approx(15 / 5, abs=0.4)  # those that ended after 5 s
+    assert moment.inflight == 40 - 30
+
+
+def test_late_answers_are_no_goodput(run: RunDir, small: Scenario):
+    follower = Follower(run, small, "naive", 1)
+    start(run)
+    end(run, small, 8, outcome="timeout")
+
+    moment = follower.look({"t": 3.0, "arrived": 12})
+
+    assert moment is not None and moment.goodput == 0
+
+
+def test_a_tail_gives_whole_lines_once(tmp_path: Path):
+    path = tmp_path / "rows"
+    path.write_text('{"a": 1}\n{"a"')
+    tail = Tail(path)
+
+    first = tail.new_rows()
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+
+    assert (first, tail.new_rows(), tail.new_rows()) == ([{"a": 1}], [{"a": 2}], [])
+
+
+def test_without_a_terminal_progress_is_a_line_at_each_new_phase(run: RunDir, small: Scenario):
+    written = io.StringIO()
+    start(run)
+
+    with Progress(Console(file=written, width=160), run, small, 1) as progress:
+        for t in (0.5, 1.0, 2.5, 3.0):
+            progress.show("naive", {"t": t, "arrived": 4})
+
+    lines = written.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [["naive", "warmup"], ["naive", "before"]]
+    assert all(word in lines[0] for word in ("offered", "goodput", "in flight", "amplification"))
+
+
+def test_on_a_terminal_progress_is_drawn_in_place(run: RunDir, small: Scenario):
+    written = io.StringIO()
+    start(run)
+
+    with Progress(Console(file=written, force_terminal=True, width=80), run, small, 1) as progress:
+        progress.show("naive", {"t": 4.0, "arrived": 4})
+
+    assert "before" in written.getvalue()
+    assert "4 / 16 s" in written.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Scenario, width: int):
+    figures = {
+        "goodput_ratio": 0.024,
+        "amplification": 3.93,
+        "error_ratio": 0.976,
+        "e2e": {"p50": 2.36, "p99": None},
+        "wasted_output_tokens": 30960,
+    }
+    summary = {
+        "scenario": "small",
+        "verdict": "fail",
+        "reasons": ["naive.after: [odd] goodput_ratio"],
+        "findings": [],
+        "variants": {"naive": {"recovery_s": None, "phases": {name: figures for name in ("before", "dip", "after")}}},
+        "expectations": [
+            {
+                "variant": "naive",
+                "phase": "after",
+                "metric": "goodput_ratio",
+                "predicted": 0.0,
+                "measured": 0.7,
+                "status": "fail",
+                "because": "A·λ > c/S [1]",
+                "reason": None,
+            }
+        ],
+        "gates": [
+            {"gate": "error_ratio < 0.01", "variant": "naive", "phase": None, "measured": 0.976, "status": "fail"}
+        ],
+    }
+    written = io.StringIO()
+
+    display.show_summary(Console(file=written, width=width), json.loads(json.dumps(summary)), run, small)
+
+    text = written.getvalue()
+    for word in (
+        "before",
+        "2.4 %",
+        "3.93 x",
+        "2.36 s",
+        "30,960",
+        "0.7",
+        "A·λ > c/S [1]",
+        "error_ratio < 0.01",
+        "[odd]",
+    ):
+        assert word in text
+    assert "small: fail" in text
+    assert "…" not in text

@@ -1,0 +1,58 @@
+"""The schedule: when requests are meant to start."""
+
+import dataclasses
+import itertools
+import statistics
+
+import pytest
+
+from loadtests import load
+
+
+@dataclasses.dataclass
+class Rate:
+    arrivals: str
+    rate: float
+
+
+def test_a_seed_gives_the_same_schedule_and_another_seed_another():
+    first, again, other = (load.schedule(Rate("poisson", 8), 60, seed, "v") for seed in (1, 1, 2))
+
+    assert first == again
+    assert [arrival.at for arrival in first] != [arrival.at for arrival in other]
+
+
+def test_every_variant_meets_the_same_crowd_under_names_of_its_own():
+    naive, fixed = (load.schedule(Rate("poisson", 8), 60, 1, variant) for variant in ("naive", "fixed"))
+
+    assert [(a.at, a.message) for a in naive] == [(a.at, a.message) for a in fixed]
+    assert not {a.request_id for a in naive} & {a.request_id for a in fixed}
+
+
+def test_requests_are_named_and_asked_once_each():
+    arrivals = load.schedule(Rate("poisson", 50), 60, 1, "v")
+
+    assert len({arrival.request_id for arrival in arrivals}) == len(arrivals)
+    assert len({arrival.message for arrival in arrivals}) == len(arrivals)
+
+
+def test_a_schedule_lies_within_its_run_in_order():
+    times = [arrival.at for arrival in load.schedule(Rate("poisson", 8), 60, 1, "v")]
+
+    assert times == sorted(times)
+    assert times[0] > 0 and times[-1] < 60
+
+
+def test_poisson_arrivals_have_the_rate_and_the_spread_of_a_poisson_process():
+    times = [arrival.at for arrival in load.schedule(Rate("poisson", 20), 5000, 1, "v")]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+
+    # 100,000 gaps: their mean has a standard error of 0.3 %, their coefficient of variation is 1
+    assert statistics.mean(gaps) == pytest.approx(1 / 20, rel=0.01)
+    assert statistics.stdev(gaps) / statistics.mean(gaps) == pytest.approx(1, rel=0.02)
+
+
+def test_constant_arrivals_are_evenly_spaced():
+    times = [arrival.at for arrival in load.schedule(Rate("constant", 4), 2, 1, "v")]
+
+    assert times == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75])

@@ -1,0 +1,161 @@
+"""From raw rows to figures, on numbers small enough to check by hand."""
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests import metrics
+from loadtests.metrics import Attempt, Observed
+from loadtests.sample import Sample
+from loadtests.scenario import Scenario, Slo, Span
+
+
+def sample(number: int, at: float, seconds: float = 1.0, outcome: str = "complete", lag: float = 0.0) -> Sample:
+    return Sample(f"r{number}", at, at + lag, at + seconds, outcome)
+
+
+def attempt(request: int, t: float, *, queued: float = 0.0, seconds: float = 1.0, wasted: int = 0) -> Attempt:
+    return {
+        "request_id": f"r{request}",
+        "t": t,
+        "queued": queued,
+        "ended": t + queued + seconds,
+        "outcome": "left" if wasted else "complete",
+        "output_tokens": 10,
+        "wasted_tokens": wasted,
+    }
+
+
+SPAN = Span("after", 8, 16, True)
+
+
+def test_a_cohort_is_the_requests_meant_to_start_in_the_phase_with_all_their_attempts():
+    observed = Observed(
+        offered=[7.9, 8.0, 15.9, 16.0],
+        samples=[sample(1, 7.9), sample(2, 8.0), sample(3, 15.9, seconds=9.0), sample(4, 16.0)],
+        journal=[attempt(1, 8.5), attempt(2, 8.1), attempt(3, 16.0, wasted=4), attempt(3, 20.0), attempt(4, 16.0)],
+    )
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo(e2e=2.0))
+
+    assert (figures["offered"], figures["started"], figures["completed"], figures["goodput"]) == (2, 2, 2, 1)
+    assert (figures["attempts"], figures["amplification"]) == (3, 1.5)
+    assert (figures["output_tokens"], figures["wasted_output_tokens"]) == (30, 4)
+    assert (figures["goodput_ratio"], figures["not_sent"]) == (0.5, 0)
+
+
+def test_outcomes_sum_to_the_requests_started_and_errors_leave_out_those_who_left():
+    outcomes = ["complete", "complete", "left", "timeout", "shed"]
+    observed = Observed(
+        offered=[9.0] * 6, samples=[sample(n, 9.0, outcome=name) for n, name in enumerate(outcomes)], journal=[]
+    )
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    assert sum(figures["outcomes"].values()) == figures["started"] == 5
+    assert figures["not_sent"] == 1
+    assert figures["error_ratio"] == 0.4
+    assert figures["goodput_ratio"] == pytest.approx(2 / 6, abs=1e-6)
+
+
+def test_latency_is_of_the_complete_and_the_dispatch_lag_of_all():
+    observed = Observed(
+        offered=[9.0, 9.0],
+        samples=[sample(1, 9.0, seconds=1.0), sample(2, 9.0, seconds=5.0, outcome="timeout", lag=0.3)],
+        journal=[],
+    )
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    assert figures["e2e"] == {"p50": 1, "p90": 1, "p95": 1, "p99": 1, "p999": 1, "max": 1, "n": 1}
+    assert figures["dispatch_lag"]["max"] == 0.3
+    assert figures["ttft"] == {"p50": None, "p90": None, "p95": None, "p99": None, "p999": None, "max": None, "n": 0}
+
+
+def test_an_empty_phase_has_no_ratios():
+    figures = metrics.phase_figures(Observed([], [], []), [SPAN], Slo())
+
+    assert [figures[name] for name in ("goodput_ratio", "error_ratio", "amplification")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("slo", "good"),
+    [
+        (Slo(), True),
+        (Slo(e2e=1.0), True),
+        (Slo(e2e=0.99), False),
+        (Slo(ttft=0.5), True),
+        (Slo(ttft=0.49), False),
+        (Slo(e2e=1.0, ttft=0.49), False),
+    ],
+)
+def test_goodput_is_complete_within_every_slo(slo: Slo, good: bool):
+    answer = Sample("r", 1.0, 1.0, 2.0, "complete", first_delta=1.5)
+
+    assert metrics.is_good(answer, slo) is good
+
+
+@given(st.lists(st.floats(0, 1000), min_size=2, max_size=50))
+def test_percentiles_are_those_of_the_standard_library(values: list[float]):
+    ours = [metrics.percentile(sorted(values), q / 100) for q in (25, 50, 75)]
+
+    assert ours == pytest.approx(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def steady(small: Scenario, bad_from: float, bad_to: float) -> Observed:
+    """Four requests a second, all good but those meant to start in a stretch."""
+    times = [n / 4 for n in range(1, 64)]
+    samples = [
+        sample(n, at, outcome="timeout" if bad_from <= at < bad_to else "complete") for n, at in enumerate(times)
+    ]
+    return Observed(times, samples, [])
+
+
+@pytest.mark.parametrize(
+    ("bad_from", "bad_to", "seconds"),
+    [
+        pytest.param(6, 8, 0.0, id="well at once"),
+        pytest.param(6, 10, 2.0, id="two seconds later"),
+        pytest.param(6, 16, None, id="never"),
+        pytest.param(11, 11.6, 4.0, id="well, then ill again: counts from the last illness"),
+        pytest.param(15.5, 16, None, id="ill at the very end"),
+        pytest.param(3, 4, 0.0, id="ill before the trigger"),
+    ],
+)
+def test_recovery_is_the_first_second_from_which_every_window_is_good(small, bad_from, bad_to, seconds):
+    assert metrics.recovery(steady(small, bad_from, bad_to), small) == seconds
+
+
+def test_without_a_trigger_there_is_nothing_to_recover_from(small: Scenario):
+    calm = small.model_copy(update={"mock": {}})
+
+    assert metrics.recovery(steady(small, 0, 0), calm) is None
+
+
+def test_the_series_counts_rates_and_averages_levels(small: Scenario):
+    observed = Observed(
+        offered=[0.5, 1.2, 1.4],
+        samples=[sample(1, 0.5, seconds=1.0), sample(2, 1.2, seconds=3.0)],
+        journal=[attempt(1, 0.5, queued=0.25, seconds=0.5), attempt(2, 1.2, seconds=2.0)],
+    )
+
+    series = metrics.series(observed, small)
+
+    assert series["offered"][:3] == [1, 2, 0]
+    assert series["goodput"][:3] == [1, 0, 0]  # the second took 3 s, over the SLO of 2
+    assert series["attempts"][:3] == [1, 1, 0]
+    assert series["inflight"][:5] == [0.5, 1.3, 1, 1, 0.2]
+    assert series["queued"][:2] == [0.25, 0]
+    assert series["running"][:4] == [0.25, 1.05, 1, 0.2]
+    assert series["e2e_p50"][:3] == [1.0, 3.0, None]
+    assert {len(series[name]) for name in ("t", "offered", "slots", "ttft_p95")} == {16}
+
+
+def test_the_series_knows_the_slots_and_the_fault_windows_of_the_timeline(small: Scenario):
+    series = metrics.series(Observed([], [], []), small)
+
+    assert series["slots"][5:9] == [3, 1, 1, 3]
+    assert series["faults"] == [{"start": 6.0, "end": 8.0, "label": "capacity: slots 1"}]
+    assert series["phases"][0] == {"name": "warmup", "start": 0.0, "end": 2.0, "judge": False}

@@ -1,0 +1,22 @@
+"""A sample on disk is the sample it was."""
+
+import json
+
+from loadtests.sample import Sample
+
+
+def test_a_sample_survives_its_row():
+    sample = Sample("r1", 1.0, 1.5, 3.25, "complete", 200, None, 2.0, (0.1, 0.25), 7, 3)
+
+    row = json.loads(sample.to_json("naive"))
+
+    assert row["variant"] == "naive"
+    assert Sample.from_row(row) == sample
+
+
+def test_tpot_needs_two_tokens_in_two_deltas():
+    one_delta = Sample("r1", 0, 0, 1, "complete", first_delta=0.5, output_tokens=5)
+    one_token = Sample("r1", 0, 0, 1, "complete", first_delta=0.5, gaps=(0.1,), output_tokens=1)
+
+    assert one_delta.tpot is None
+    assert one_token.tpot is None

@@ -1,0 +1,148 @@
+"""A scenario is checked before anything starts, and says where it is wrong."""
+
+from collections.abc import Callable
+
+import pytest
+
+from loadtests import document, scenario
+from loadtests.errors import CannotRun, ScenarioError
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_that_comes_along_is_sound(name: str):
+    experiment, _ = scenario.load(name)
+
+    assert experiment.seconds > 0
+    assert experiment.about.strip()
+
+
+def test_phases_lie_on_the_clock_one_after_the_other(small: scenario.Scenario):
+    assert [(span.name, span.start, span.end, span.judge) for span in small.spans()] == [
+        ("warmup", 0, 2, False),
+        ("before", 2, 6, True),
+        ("dip", 6, 8, True),
+        ("after", 8, 16, True),
+    ]
+
+
+def test_a_timeline_entry_of_a_phase_gets_its_time(small: scenario.Scenario):
+    assert small.mock_config()["timeline"] == [{"at": 6.0, "for": 2.0, "capacity": {"slots": 1}}]
+    assert small.mock["timeline"] == [{"phase": "dip", "capacity": {"slots": 1}}]
+
+
+def test_a_variant_is_laid_on_the_gateway_section(write: Callable[[str], str], text: str):
+    source = text + "gateway: {attempts: 2, backoff: {base: 1.0, cap: 3.0}}\n"
+    experiment, _ = scenario.load(write(source), ["variants.naive.backoff.base=0.5"])
+
+    assert experiment.gateway_settings("naive") == {
+        "preset": "naive",
+        "attempts": 2,
+        "backoff": {"base": 0.5, "cap": 3.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line", "said"),
+    [
+        pytest.param("rate: 4", "rat: 4", 3, 'load.rat: unknown key; did you mean "rate"?', id="unknown key"),
+        pytest.param("rate: 4", "rate: fast", 3, 'load.rate: got "fast", expected: a valid number', id="no number"),
+        pytest.param("rate: 4", 'rate: "4"', 3, 'load.rate: got "4", expected: a valid number', id="number in quotes"),
+        pytest.param("rate: 4", "rate: -4", 3, "load.rate: got -4, expected: greater than 0", id="bad number"),
+        pytest.param("rate: 4", "rate: .inf", 3, "load.rate: got inf, expected: a finite number", id="infinite"),
+        pytest.param("rate: 4, ", "", 3, "load.rate is missing", id="missing field"),
+        pytest.param("about: A", "abuot: A", 1, 'abuot: unknown key; did you mean "about"?', id="typo at the top"),
+        pytest.param("{name: dip, seconds: 2}", "{name: dip}", 7, "phases.dip.seconds is missing", id="in a list"),
+        pytest.param("name: dip", "name: after", 8, 'two phases are called "after"', id="a name twice"),
+        pytest.param("phase: dip", "phase: dop", 11, 'got "dop"; did you mean "dip"?', id="unknown phase in timeline"),
+        pytest.param("variant: naive", "variant: nave", 16, 'got "nave"; did you mean "naive"?', id="unknown variant"),
+        pytest.param("phase: after", "phase: aftr", 16, 'got "aftr"; did you mean "after"?', id="unknown phase"),
+        pytest.param("metric: goodput_ratio", "metric: goodness", 16, 'called "goodness"', id="unknown metric"),
+        pytest.param("at_most: 0.5, ", "", 16, 'exactly one of "at_most"', id="no bound"),
+        pytest.param("error_ratio < 0.01", "errors < 0.01", 18, 'called "errors"', id="unknown gate"),
+        pytest.param("user: chat", "user: chatter", 3, "expected: 'chat' or 'stream'", id="unknown user"),
+        pytest.param("gates:", "slo: {}\ngates:", 17, '"slo" is given twice', id="a key twice"),
+        pytest.param("rate: 4", "rate: [4", 3, "this is not YAML", id="no YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_line_and_what_was_expected(write, text, wrong, right, line, said):
+    assert wrong in text
+    path = write(text.replace(wrong, right, 1))
+
+    with pytest.raises(ScenarioError) as raised:
+        scenario.load(path)
+
+    message = str(raised.value)
+    assert message.startswith(f"{path}:{line}: ")
+    assert said in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "just text"], ids=["empty", "a list", "text"])
+def test_what_is_no_mapping_is_refused(write: Callable[[str], str], content: str):
+    with pytest.raises(ScenarioError, match="expected a mapping"):
+        scenario.load(write(content))
+
+
+def test_an_unknown_name_is_met_with_a_guess():
+    with pytest.raises(CannotRun, match='did you mean "retry_storm"'):
+        scenario.load("retrystorm")
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing():
+    with pytest.raises(CannotRun, match="no such file"):
+        scenario.load("nowhere/x.yaml")
+
+
+def test_no_judged_phase_is_an_error(write: Callable[[str], str], text: str):
+    assignments = [f"phases.{name}.judge=false" for name in ("before", "dip", "after")]
+
+    with pytest.raises(ScenarioError, match="no phase is judged"):
+        scenario.load(write(text), assignments)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "path", "value"),
+    [
+        ("load.rate=9", ("load", "rate"), 9),
+        ("phases.dip.seconds=3", ("phases", 2, "seconds"), 3),
+        ("phases.0.judge=true", ("phases", 0, "judge"), True),
+        ("mock.latency.ttft.p50=2", ("mock", "latency", "ttft", "p50"), 2),
+        ("gates=[]", ("gates",), []),
+        ("about=a=b", ("about",), "a=b"),
+    ],
+)
+def test_set_reaches_any_key_and_makes_the_sections_on_its_way(write, text, assignment, path, value):
+    source = document.read(scenario.find(write(text)))
+
+    source.set(assignment)
+
+    found = source.data
+    for step in path:
+        found = found[step]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("load.rate", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("phases.dop.seconds=3", 'did you mean "dip"?'),
+        ("gates.7=x", "0 to 0"),
+        ("load.rate=[", "not a YAML value"),
+        ("load.rat=3", 'did you mean "rate"?'),
+        ("about.x=3", "nothing under"),
+    ],
+)
+def test_a_bad_set_is_named_as_it_was_typed(write, text, assignment, said):
+    with pytest.raises(CannotRun) as raised:
+        scenario.load(write(text), [assignment])
+
+    assert f"--set {assignment}" in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_the_resolved_file_reads_back_as_the_same_scenario(small: scenario.Scenario, write: Callable[[str], str]):
+    again, _ = scenario.load(write(scenario.to_yaml(small)))
+
+    assert again == small

@@ -1,0 +1,251 @@
+"""From a run's folder to its verdict."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests import load, rundir, summary
+from loadtests.rundir import About, RunDir
+from loadtests.sample import Sample
+from loadtests.scenario import Scenario
+
+SEED = 3
+
+
+class Written:
+    """A run's folder as a run leaves it: everything complete in a second, one attempt a request."""
+
+    def __init__(self, folder: Path, scenario: Scenario, variants: list[str]) -> None:
+        self.scenario = scenario
+        self.run = RunDir(folder / "run")
+        self.run.create(scenario, About("small", SEED, variants, "loadtests run small", {"cores": 2}, {"python": "3"}))
+
+    def variant(self, name: str, outcome: str = "complete", *, ended: bool = True) -> None:
+        arrivals = load.schedule(self.scenario.load, self.scenario.seconds, SEED, name)
+        samples = [Sample(a.request_id, a.at, a.at, a.at + 1, outcome) for a in arrivals]
+        with self.run.samples.open("a") as file:
+            file.writelines(sample.to_json(name) + "\n" for sample in samples)
+        rundir.append(self.run.journal, [self._attempt(name, arrival) for arrival in arrivals])
+        logged = [{"event": "attempt", "request_id": arrival.request_id} for arrival in arrivals]
+        rundir.append(self.run.log(name, "gateway"), logged)
+        self.event(name, "started", wall=100.0, t=0.0)
+        if ended:
+            self.event(name, "ended", sent=len(samples))
+            self.event(name, "journal_read", lost=0)
+
+    def event(self, name: str, event: str, **fields: Any) -> None:
+        rundir.append(self.run.events, [{"variant": name, "event": event, **fields}])
+
+    def judge(self) -> dict[str, Any]:
+        return summary.build(self.run)[0]
+
+    def _attempt(self, name: str, arrival: load.Arrival) -> dict[str, Any]:
+        return {
+            "variant": name,
+            "request_id": arrival.request_id,
+            "t": arrival.at,
+            "wall": 100 + arrival.at,
+            "queued": 0.0,
+            "ended": arrival.at + 1,
+            "outcome": "complete",
+            "output_tokens": 10,
+            "wasted_tokens": 0,
+        }
+
+
+@pytest.fixture
+def both(tmp_path: Path, small: Scenario) -> Written:
+    """naive collapsed as expected; fixed is well."""
+    written = Written(tmp_path, small.model_copy(update={"gates": ["fixed.error_ratio < 0.01"]}), ["naive", "fixed"])
+    written.variant("naive", "timeout")
+    written.variant("fixed")
+    return written
+
+
+def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
+    found = both.judge()
+
+    assert (found["verdict"], found["reasons"], found["findings"]) == ("pass", [], [])
+    assert {name: row["verdict"] for name, row in found["variants"].items()} == {"naive": "pass", "fixed": "pass"}
+    assert found["variants"]["fixed"]["phases"]["after"]["goodput_ratio"] == 1.0
+    assert found["expectations"][0]["measured"] == 0.0
+
+
+KEYS = "schema scenario verdict reasons seed slo variants expectations gates findings machine versions"
+PHASE_KEYS = (
+    "seconds offered started not_sent completed goodput goodput_ratio error_ratio outcomes ttft ttft_sent e2e "
+    "service_time itl tpot dispatch_lag attempts amplification output_tokens wasted_output_tokens"
+)
+EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"
+
+
+def test_the_summary_has_the_keys_that_later_tools_read(both: Written):
+    found = both.judge()
+    phase = found["variants"]["naive"]["phases"]["after"]
+
+    assert " ".join(found) == KEYS
+    assert " ".join(found["variants"]["naive"]) == "verdict recovery_s phases"
+    assert " ".join(phase) == PHASE_KEYS
+    assert " ".join(phase["e2e"]) == "p50 p90 p95 p99 p999 max n"
+    assert set(found["expectations"][0]) == set(EXPECTATION_KEYS.split())
+    assert set(found["gates"][0]) == {"gate", "variant", "phase", "measured", "status"}
+    json.dumps(found)
+
+
+def test_a_failed_expectation_fails_its_variant_and_the_run_and_is_named(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["naive", "fixed"])
+    written.variant("naive")
+    written.variant("fixed")
+
+    found = written.judge()
+
+    assert found["verdict"] == "fail"
+    assert {name: row["verdict"] for name, row in found["variants"].items()} == {"naive": "fail", "fixed": "pass"}
+    assert found["reasons"] == ["naive.after: goodput_ratio measured 1, expected at most 0.5 (predicted 0)"]
+
+
+def test_a_gate_without_a_variant_holds_in_each(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["naive", "fixed"])
+    written.variant("naive", "timeout")
+    written.variant("fixed")
+
+    found = written.judge()
+
+    assert [(row["variant"], row["measured"], row["status"]) for row in found["gates"]] == [
+        ("naive", 1.0, "fail"),
+        ("fixed", 0.0, "pass"),
+    ]
+    assert found["reasons"] == ['naive: gate "error_ratio < 0.01" failed, measured 1']
+
+
+def test_what_was_not_run_is_skipped_and_counts_neither_way(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small.model_copy(update={"gates": ["naive.error_ratio < 0.01"]}), ["fixed"])
+    written.variant("fixed")
+
+    found = written.judge()
+
+    assert found["verdict"] == "pass"
+    assert [row["status"] for row in (*found["expectations"], *found["gates"])] == ["skipped", "skipped"]
+    assert found["expectations"][0]["reason"] == "this variant was not run"
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "said"),
+    [
+        pytest.param("died", {"message": "the mock died: SIGKILL"}, "the mock died: SIGKILL", id="a program died"),
+        pytest.param("interrupted", {"message": "it was interrupted"}, "it was interrupted", id="Ctrl-C"),
+        pytest.param("journal_read", {"lost": 7}, "7 journal records were lost", id="journal overflow"),
+        pytest.param(
+            "lag", {"program": "mock", "at": 9.0, "seconds": 1.2}, "the mock stood still for 1.2 s", id="mock"
+        ),
+        pytest.param("lag", {"program": "generator", "at": 1.5, "seconds": 1.1}, "the generator", id="reaches in"),
+    ],
+)
+def test_a_run_that_cannot_be_trusted_is_invalid_with_the_reason(both: Written, event, fields, said):
+    both.event("fixed", event, **fields)
+
+    found = both.judge()
+
+    assert found["verdict"] == "invalid"
+    assert found["variants"]["fixed"]["verdict"] == "invalid"
+    assert found["variants"]["naive"]["verdict"] == "pass"
+    assert said in found["reasons"][0]
+    assert found["reasons"][0].startswith("fixed: ")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"program": "mock", "at": 9.0, "seconds": 0.9}, id="short"),
+        pytest.param({"program": "mock", "at": 0.1, "seconds": 1.5}, id="outside judged phases"),
+    ],
+)
+def test_a_short_lag_or_one_outside_the_judged_phases_leaves_the_run_valid(both: Written, fields: dict[str, Any]):
+    both.event("fixed", "lag", **fields)
+
+    assert both.judge()["verdict"] == "pass"
+
+
+def test_a_late_dispatch_makes_the_run_invalid(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["naive"])
+    written.variant("naive", "timeout")
+    rows = list(rundir.rows(written.run.samples))
+    late = {**rows[-1], "sent": rows[-1]["intended"] + 1.01}
+    written.run.samples.write_text("")
+    rundir.append(written.run.samples, [*rows[:-1], late])
+
+    found = written.judge()
+
+    assert found["verdict"] == "invalid"
+    assert "the generator could not keep up" in found["reasons"][0]
+
+
+def test_a_lost_sample_makes_the_run_invalid(both: Written):
+    rows = [row for row in rundir.rows(both.run.samples) if row["request_id"] != f"fixed-{SEED}-000020"]
+    both.run.samples.write_text("")
+    rundir.append(both.run.samples, rows)
+
+    assert "1 of 63 requests sent left no sample" in both.judge()["reasons"][0]
+
+
+def test_a_run_cut_short_is_invalid_and_beats_fail(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["naive", "fixed"])
+    written.variant("naive", ended=False)
+
+    found = written.judge()
+
+    assert found["verdict"] == "invalid"
+    assert found["reasons"][:2] == [
+        "naive: the load was not sent to its end",
+        "fixed: the load was not sent to its end",
+    ]
+
+
+def test_a_gateway_that_logs_other_attempts_than_the_journal_saw_is_a_finding(both: Written):
+    rundir.append(both.run.log("fixed", "gateway"), [{"event": "attempt", "request_id": f"fixed-{SEED}-000020"}])
+
+    found = both.judge()
+
+    assert found["verdict"] == "pass"
+    assert len(found["findings"]) == 1
+    assert f"fixed-{SEED}-000020 1 against 2" in found["findings"][0]
+
+
+def test_the_canary_and_an_attempt_that_was_never_sent_are_no_difference(both: Written):
+    log = both.run.log("fixed", "gateway")
+    rundir.append(log, [{"event": "attempt", "request_id": "canary-fixed"}])
+    rundir.append(log, [{"event": "attempt", "request_id": f"fixed-{SEED}-000020", "sent": False}])
+
+    assert both.judge()["findings"] == []
+
+
+def test_an_answer_that_the_mock_never_gave_is_a_finding(both: Written):
+    rows = [row for row in rundir.rows(both.run.journal) if row["request_id"] != f"fixed-{SEED}-000020"]
+    both.run.journal.write_text("")
+    rundir.append(both.run.journal, rows)
+
+    assert any("1 complete answers that the mock never gave" in finding for finding in both.judge()["findings"])
+
+
+def test_a_gateway_that_stood_still_is_a_finding_not_an_invalid_run(both: Written):
+    rundir.append(both.run.log("naive", "gateway"), [{"event": "loop_lag", "seconds": 2.5}])
+
+    found = both.judge()
+
+    assert found["verdict"] == "pass"
+    assert "up to 2.5 s" in found["findings"][0]
+
+
+def test_only_attempts_since_the_last_start_count(both: Written):
+    rundir.append(both.run.journal, [{"variant": "fixed", "request_id": f"fixed-{SEED}-000020", "wall": 50.0}])
+
+    assert both.judge()["findings"] == []
+
+
+def test_half_a_line_of_a_killed_run_is_passed_over(both: Written):
+    with both.run.samples.open("a") as file:
+        file.write('{"variant": "fixed", "request_')
+
+    assert both.judge()["verdict"] == "pass"

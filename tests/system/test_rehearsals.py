@@ -1,0 +1,136 @@
+"""The product for real: whole rehearsals on real sockets, with their verdicts and their books in balance."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from loadtests import rundir
+from loadtests.rundir import RunDir
+
+STORM = 300.0
+SMOKE = 60.0
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "summary.json").read_text())
+    return found
+
+
+def check_the_books(folder: Path, variants: list[str]) -> None:
+    """Outcomes sum to the requests started; the journal and the gateway's log agree on every request's attempts."""
+    run = RunDir(folder)
+    for variant in variants:
+        samples = run.samples_of(variant)
+        (ended,) = [event for event in run.events_of(variant) if event["event"] == "ended"]
+        assert ended["sent"] == len(samples) == len({sample.request_id for sample in samples})
+        logged = Counter(
+            {name: count for name, count in run.gateway_attempts(variant).items() if not name.startswith("canary")}
+        )
+        seen = Counter(str(attempt["request_id"]) for attempt in run.journal_of(variant))
+        assert seen == logged
+        assert set(seen) <= {sample.request_id for sample in samples}
+    for row in read(folder)["variants"].values():
+        for figures in row["phases"].values():
+            assert sum(figures["outcomes"].values()) == figures["started"]
+            assert figures["started"] + figures["not_sent"] == figures["offered"]
+
+
+@pytest.mark.timeout(STORM)
+def test_a_retry_storm_collapses_naive_and_a_budget_brings_it_back(loadtests):
+    command = loadtests("run", "retry_storm", "--out", "run")
+
+    assert command.end(240) == 0, command.output()
+
+    summary = read(command.run)
+    assert summary["verdict"] == "pass"
+    assert [row["status"] for row in summary["expectations"]] == ["pass"] * 5
+    assert summary["variants"]["naive"]["recovery_s"] is None
+    assert summary["variants"]["budget"]["recovery_s"] is not None
+    check_the_books(command.run, ["naive", "budget", "fixed"])
+    assert (command.run / "report.html").read_text().startswith("<!doctype html>")
+    assert command.leftovers() == []
+
+
+@pytest.mark.timeout(SMOKE)
+def test_smoke_passes_on_a_healthy_gateway(loadtests):
+    command = loadtests("run", "smoke", "--out", "run", "--json")
+
+    assert command.end(SMOKE) == 0, command.output()
+
+    summary = read(command.run)
+    steady = summary["variants"]["default"]["phases"]["steady"]
+    assert steady["outcomes"] == {"complete": steady["started"]}
+    assert steady["ttft"]["n"] == steady["started"] > 30
+    assert steady["output_tokens"] == 60 * steady["started"]
+    check_the_books(command.run, ["default"])
+    assert json.loads(command.output()[command.output().index("\n{") :].partition("\n}\n")[0] + "}") == summary
+
+
+@pytest.mark.timeout(SMOKE)
+def test_smoke_fails_on_a_slow_claude_and_names_the_gate(loadtests):
+    slow = ["--set", "mock.latency.ttft.p50=2", "--set", "mock.latency.ttft.p95=4"]
+
+    command = loadtests("run", "smoke", "--out", "run", *slow)
+
+    assert command.end(SMOKE) == 1, command.output()
+    assert 'gate "ttft.p95 < 1.5" failed' in command.output()
+    assert read(command.run)["verdict"] == "fail"
+
+
+@pytest.mark.timeout(SMOKE)
+def test_the_children_never_see_a_real_key_or_endpoint(loadtests):
+    hostile = {
+        "ANTHROPIC_API_KEY": "sk-ant-api03-secret",
+        "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+        "ANTHROPIC_AUTH_TOKEN": "sk-ant-api03-secret",
+        "HTTPS_PROXY": "http://192.0.2.1:3128",
+        "HTTP_PROXY": "http://192.0.2.1:3128",
+        "GATEWAY_PRESET": "naive",
+        "VALID_API_KEYS": "another",
+    }
+
+    command = loadtests("run", "smoke", "--out", "run", "--set", "phases.steady.seconds=2", env=hostile)
+    command.wait_for_load()
+    environments = [process.environ() for process in command.children().values()]
+
+    assert command.end(SMOKE) == 0, command.output()
+    assert len(environments) >= 3
+    values = [value for found in environments for value in found.values()]
+    assert not [value for value in values if any(bad in value for bad in ("-secret", "192.0.2.1", "api.anthropic"))]
+
+
+@pytest.mark.timeout(SMOKE)
+def test_two_runs_at_once_do_not_disturb_each_other(loadtests):
+    short = ["--set", "phases.steady.seconds=4"]
+    commands = [loadtests("run", "smoke", "--out", "run", "--seed", str(seed), *short) for seed in (1, 2)]
+
+    assert [command.end(SMOKE) for command in commands] == [0, 0]
+
+    for command in commands:
+        check_the_books(command.run, ["default"])
+
+
+@pytest.mark.timeout(SMOKE)
+def test_the_web_ui_starts_the_run_as_often_as_asked(loadtests):
+    short = ["--set", "phases.steady.seconds=2", "--set", "phases.warmup.seconds=1"]
+    command = loadtests("ui", "smoke", "--out", "run", "--port", "0", *short)
+    command.wait_for(lambda: "web UI: http" in command.output())
+    url = command.output().partition("web UI: ")[2].split()[0]
+    events = command.run / "events.jsonl"
+
+    for _ in range(2):
+        answer = requests.post(f"{url}/swarm", data={"user_count": 1, "spawn_rate": 1}, timeout=10)
+        assert answer.json()["success"], answer.text
+        command.wait_for(lambda: "started" in events.read_text())
+        command.wait_for(lambda: "ended" in events.read_text())
+        command.wait_for(lambda: requests.get(f"{url}/stats/requests", timeout=10).json()["state"] == "stopped")
+
+    samples = list(rundir.rows(command.run / "samples.jsonl"))
+    assert len({row["request_id"] for row in samples}) == len(samples) > 5
+    command.process.send_signal(2)
+    assert command.end(5) == 130
+    assert command.leftovers() == []
