@@ -5,9 +5,8 @@ import dataclasses
 import json
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from loadtests import load, metrics
 from loadtests.rundir import RunDir
-from loadtests.sample import Sample
+from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
 WINDOW = 5.0
@@ -71,7 +70,7 @@ class Follower:
         self._good: deque[float] = deque()
         self._arrived: deque[tuple[float, int]] = deque()
 
-    def look(self, stats: Mapping[str, Any]) -> Moment | None:
+    def look(self, stats: Row) -> Moment | None:
         """The present moment; None before T0. `stats` is the mock's."""
         self._read()
         if not self._started:
@@ -116,7 +115,7 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path, self._at = path, 0
 
-    def new_rows(self) -> list[dict[str, Any]]:
+    def new_rows(self) -> list[Row]:
         with self._path.open("rb") as file:
             file.seek(self._at)
             data = file.read()
@@ -144,7 +143,7 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def show(self, variant: str, stats: Mapping[str, Any]) -> None:
+    def show(self, variant: str, stats: Row) -> None:
         if self._follower is None or self._follower[0] != variant:
             self._follower = (variant, Follower(self._run, self._scenario, variant, self._seed))
         moment = self._follower[1].look(stats)
@@ -157,7 +156,7 @@ class Progress:
             self._console.print(str(moment), soft_wrap=True)
 
 
-def show_summary(console: Console, summary: Mapping[str, Any], run: RunDir, scenario: Scenario) -> None:
+def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario) -> None:
     """The before/after table, predictions beside measurements, the verdict and why."""
     console.print()
     console.print(before_after(summary, [phase.name for phase in scenario.phases if phase.judge]))
@@ -179,7 +178,7 @@ def show_summary(console: Console, summary: Mapping[str, Any], run: RunDir, scen
     )
 
 
-def before_after(summary: Mapping[str, Any], judged: Sequence[str]) -> Table:
+def before_after(summary: Row, judged: Sequence[str]) -> Table:
     table = _table("variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "recovery")
     for column in table.columns[2:]:
         column.justify = "right"
@@ -201,7 +200,7 @@ def before_after(summary: Mapping[str, Any], judged: Sequence[str]) -> Table:
     return table
 
 
-def expectations(rows: Sequence[Mapping[str, Any]]) -> Table:
+def expectations(rows: Sequence[Row]) -> Table:
     table = _table("expected of", "metric", "predicted", "measured", "", "because")
     table.columns[2].justify = table.columns[3].justify = "right"
     table.columns[5].no_wrap = False

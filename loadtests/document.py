@@ -11,6 +11,9 @@ import yaml
 
 from loadtests.errors import CannotRun, ScenarioError
 
+Tree = dict[str, Any]
+"""Plain YAML data: mappings, lists, scalars."""
+
 Path_ = tuple[str | int, ...]
 
 
@@ -19,7 +22,7 @@ class Document:
     """`data` is plain YAML data; `places` says where each path in it was written: `file:line`, or a `--set`."""
 
     name: str
-    data: dict[str, Any]
+    data: Tree
     places: dict[Path_, str]
 
     def place(self, path: Sequence[str | int]) -> str:
@@ -75,7 +78,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'did you mean "{near[0]}"?' if near else f"expected one of: {', '.join(names)}"
 
 
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: Tree, over: Tree) -> Tree:
     """`over` laid on `base`, mapping by mapping; neither is changed."""
     result = dict(base)
     for key, value in over.items():

@@ -3,10 +3,10 @@
 import dataclasses
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Collection
+from typing import Literal
 
-from loadtests.sample import OUTCOMES
+from loadtests.sample import OUTCOMES, Row
 
 Status = Literal["pass", "fail", "skipped"]
 
@@ -77,7 +77,7 @@ def unknown_metric(path: str) -> str:
     return f'no metric, phase or variant is called "{path}"; metrics are {names} and so on'
 
 
-def value(figures: Mapping[str, Any], metric: str) -> float | None:
+def value(figures: Row, metric: str) -> float | None:
     """The figure a metric names, from one phase of summary.json."""
     name, _, part = metric.partition(".")
     found = figures[name]
@@ -85,7 +85,7 @@ def value(figures: Mapping[str, Any], metric: str) -> float | None:
     return number
 
 
-def met(expectation: Mapping[str, Any], measured: float | None) -> bool:
+def met(expectation: Row, measured: float | None) -> bool:
     """Whether a measured figure keeps an expectation's bound. `tolerance` is relative to the prediction, or absolute
     when 0 is predicted."""
     if measured is None:

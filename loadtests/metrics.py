@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 
 from loadtests.gates import DISTRIBUTIONS
-from loadtests.sample import OUTCOMES, Sample
+from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
 
-Attempt = dict[str, Any]
+Attempt = Row
 """One journal record (see the mock's journal)."""
 
 GOODPUT_HELD = 0.9
@@ -39,8 +39,8 @@ class Observed:
 class Series(TypedDict):
     """A variant second by second, for charts: rates and levels per 1 s bucket, percentiles in seconds or None."""
 
-    phases: list[dict[str, Any]]
-    faults: list[dict[str, Any]]
+    phases: list[Row]
+    faults: list[Row]
     t: list[int]
     offered: list[float]
     goodput: list[float]
@@ -82,7 +82,7 @@ def distribution(values: Iterable[float | None]) -> dict[str, float | int | None
     return {**row, "n": len(ordered)}
 
 
-def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> dict[str, Any]:
+def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
     """The figures of the requests whose intended start lies in one of `spans`: a phase of summary.json."""
     offered = sum(any(span.holds(at) for span in spans) for at in observed.offered)
     cohort = [sample for sample in observed.samples if any(span.holds(sample.intended) for span in spans)]
@@ -157,7 +157,7 @@ def series(observed: Observed, scenario: Scenario) -> Series:
     }
 
 
-def _distributions(cohort: Sequence[Sample]) -> dict[str, Any]:
+def _distributions(cohort: Sequence[Sample]) -> Row:
     """Latency is of the complete; the dispatch lag of all that was sent."""
     complete = [sample for sample in cohort if sample.outcome == "complete"]
     values: dict[str, Iterable[float | None]] = {
@@ -217,7 +217,7 @@ def _slots(scenario: Scenario, at: float) -> float | None:
     return slots
 
 
-def _fault(entry: dict[str, Any]) -> dict[str, Any]:
+def _fault(entry: Row) -> Row:
     changes = {key: value for key, value in entry.items() if key not in ("at", "for")}
     label = "; ".join(f"{section}: {_brief(change)}" for section, change in changes.items())
     return {"start": entry["at"], "end": entry["at"] + entry["for"], "label": label}

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from loadtests import story
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.metrics import Series
-from loadtests.sample import OUTCOMES
+from loadtests.sample import OUTCOMES, Row
 
 HERE = Path(__file__).parent
 INLINED = {
@@ -31,7 +31,7 @@ INLINED = {
 QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max")
 
 
-def render(summary: Mapping[str, Any], series: Mapping[str, Series], *, about: str, command: str) -> str:
+def render(summary: Row, series: Mapping[str, Series], *, about: str, command: str) -> str:
     """The page of one run. `summary` is summary.json, `command` the line that reproduces the run."""
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -41,7 +41,7 @@ def render(summary: Mapping[str, Any], series: Mapping[str, Series], *, about: s
         lstrip_blocks=True,
     ).get_template("report.html.j2")
     slo = {name: limit for name, limit in (summary.get("slo") or {}).items() if limit is not None}
-    variants: Mapping[str, Any] = summary["variants"]
+    variants: Row = summary["variants"]
     return page.render(
         {name: Markup((HERE / path).read_text("utf-8")) for name, path in INLINED.items()},
         run=summary,
@@ -78,7 +78,7 @@ def _finite(data: Any) -> Any:
     return data
 
 
-def _score(summary: Mapping[str, Any]) -> list[str]:
+def _score(summary: Row) -> list[str]:
     """`4 of 5 expectations held`: how the verdict came about."""
     told = []
     for noun in ("expectation", "gate"):
@@ -91,7 +91,7 @@ def _score(summary: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _bound(expectation: Mapping[str, Any]) -> str:
+def _bound(expectation: Row) -> str:
     """The side of the prediction on which the measured figure has to be."""
     for key, sign in (("at_most", "≤"), ("at_least", "≥")):
         if expectation.get(key) is not None:
@@ -150,7 +150,7 @@ Shown = tuple[str, str]
 """A figure as text, and its mark: best, worst or nothing."""
 
 
-def _comparison(variants: Mapping[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
+def _comparison(variants: Row, series: Mapping[str, Series]) -> Row:
     """A group of rows per judged phase, a row per variant; recovery in the last one, TTFT where it exists."""
     phases = {name: variant.get("phases") or {} for name, variant in variants.items()}
     judged = dict.fromkeys(phase for name, cells in phases.items() for phase in story.judged(cells, series.get(name)))
@@ -176,7 +176,7 @@ def _column(figure: Figure, cells: Sequence[story.Cell]) -> list[Shown]:
     return [(figure.show(value), mark) for value, mark in zip(values, marks, strict=True)]
 
 
-def _recovery(variants: Sequence[Mapping[str, Any]]) -> list[Shown]:
+def _recovery(variants: Sequence[Row]) -> list[Shown]:
     """Not to recover is worse than to recover late."""
     never = 1e9
     values = [RECOVERY.of(variant) for variant in variants]
@@ -203,13 +203,13 @@ def _window(phase: str, series: Mapping[str, Series]) -> str:
     return f"{story.number(spans[0]['start'])}–{story.number(spans[0]['end'])} s" if spans else ""
 
 
-def _cells(variants: Mapping[str, Any]) -> Iterator[tuple[str, str, story.Cell]]:
+def _cells(variants: Row) -> Iterator[tuple[str, str, story.Cell]]:
     for name, variant in variants.items():
         for phase, cell in (variant.get("phases") or {}).items():
             yield name, phase, cell
 
 
-def _outcomes(variants: Mapping[str, Any]) -> dict[str, Any]:
+def _outcomes(variants: Row) -> Row:
     """Counts per variant and phase; only the outcomes that occurred have a column."""
     rows = list(_cells(variants))
     seen = {name for _, _, cell in rows for name, times in (cell.get("outcomes") or {}).items() if times}
@@ -217,7 +217,7 @@ def _outcomes(variants: Mapping[str, Any]) -> dict[str, Any]:
     return {"names": [*named, *sorted(seen.difference(OUTCOMES))], "rows": rows}
 
 
-def _percentiles(variants: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+def _percentiles(variants: Row) -> Iterator[tuple[str, str, str, Row]]:
     for name, phase, cell in _cells(variants):
         for clock in DISTRIBUTIONS:
             if (cell.get(clock) or {}).get("n"):

@@ -5,12 +5,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from loadtests import document, scenario
 from loadtests.errors import CannotRun
 from loadtests.metrics import Attempt
-from loadtests.sample import Sample
+from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
 
@@ -22,7 +21,7 @@ class About:
     seed: int
     variants: list[str]
     command: str
-    machine: dict[str, Any]
+    machine: Row
     versions: dict[str, str]
 
 
@@ -67,7 +66,7 @@ class RunDir:
         start = max((row["wall"] for row in self.events_of(variant) if row["event"] == "started"), default=0.0)
         return [row for row in rows(self.journal) if row["variant"] == variant and row["wall"] >= start]
 
-    def events_of(self, variant: str) -> list[dict[str, Any]]:
+    def events_of(self, variant: str) -> list[Row]:
         return [row for row in rows(self.events) if row["variant"] == variant]
 
     def gateway_attempts(self, variant: str) -> Counter[str]:
@@ -82,7 +81,7 @@ class RunDir:
         return [row["seconds"] for row in rows(self.log(variant, "gateway")) if row.get("event") == "loop_lag"]
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
+def rows(path: Path) -> Iterator[Row]:
     """The JSON objects of a file, one a line. What is no JSON object is passed over: a log also holds tracebacks, and
     a run that was killed may end in half a line."""
     if not path.is_file():
@@ -97,6 +96,6 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def append(path: Path, found: list[dict[str, Any]]) -> None:
+def append(path: Path, found: list[Row]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in found)

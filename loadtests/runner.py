@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from loadtests.document import Document
 from loadtests.errors import CannotRun, Interrupted, InvalidRun, ScenarioError
 from loadtests.plan import VARIABLE, Plan
 from loadtests.rundir import About, RunDir
+from loadtests.sample import Row
 from loadtests.scenario import Scenario
 from loadtests.stack import Mock, Program
 
@@ -37,7 +38,7 @@ class Rehearsal:
     scenario: Scenario
     variant: str
     seed: int
-    show: Callable[[str, Mapping[str, Any]], None] = lambda variant, stats: None
+    show: Callable[[str, Row], None] = lambda variant, stats: None
 
     def __post_init__(self) -> None:
         self.mock = Program("mock", self.run.log(self.variant, "mock"))
@@ -188,7 +189,7 @@ def expected_seconds(scenario: Scenario, variants: Sequence[str]) -> float:
     return len(variants) * (scenario.seconds + min(scenario.load.patience, 10) / 2 + 4)
 
 
-def judge(run: RunDir) -> dict[str, Any]:
+def judge(run: RunDir) -> Row:
     """Read the run's folder, write summary.json and report.html into it, and return the summary."""
     about, scenario = run.read_about()
     found, series = summary.build(run)
@@ -198,7 +199,7 @@ def judge(run: RunDir) -> dict[str, Any]:
     return found
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Row:
     return {
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -212,7 +213,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}}
 
 
-def _problem_at(prefix: tuple[str, ...], problem: Mapping[str, Any], source: Document) -> ScenarioError:
+def _problem_at(prefix: tuple[str, ...], problem: Row, source: Document) -> ScenarioError:
     path = (*prefix, *problem["loc"])
     dotted = ".".join(str(step) for step in path)
     return ScenarioError(source.place(path), f"{dotted}: {problem['message']}")
@@ -223,5 +224,5 @@ def _unused(path: Path) -> Path:
     return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: Row) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

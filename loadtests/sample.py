@@ -4,6 +4,9 @@ import dataclasses
 import json
 from typing import Any
 
+Row = dict[str, Any]
+"""One JSON object as it stands in a file: a sample, a journal record, an event, a part of summary.json."""
+
 OUTCOMES = (
     "complete",
     "shed",
@@ -76,6 +79,6 @@ class Sample:
         return json.dumps(row, separators=(",", ":"))
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "Sample":
+    def from_row(cls, row: Row) -> "Sample":
         fields = {name: value for name, value in row.items() if name != "variant"}
         return cls(**{**fields, "gaps": tuple(row["gaps"])})

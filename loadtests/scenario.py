@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field
 
 from loadtests import document, gates
-from loadtests.document import Document
+from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
 from loadtests.gates import Gate
 
@@ -78,9 +78,9 @@ class Scenario(Section):
     slo: Slo = Slo()
     load: Load
     phases: Annotated[list[Phase], Field(min_length=1)]
-    mock: dict[str, Any] = {}
-    gateway: dict[str, Any] = {}
-    variants: dict[Name, dict[str, Any]] = {"default": {}}
+    mock: Tree = {}
+    gateway: Tree = {}
+    variants: dict[Name, Tree] = {"default": {}}
     expect: list[Expectation] = []
     gates: list[str] = []
 
@@ -96,10 +96,10 @@ class Scenario(Section):
             start += phase.seconds
         return spans
 
-    def gateway_settings(self, variant: str) -> dict[str, Any]:
+    def gateway_settings(self, variant: str) -> Tree:
         return document.merge(self.gateway, self.variants[variant])
 
-    def mock_config(self) -> dict[str, Any]:
+    def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
         entries = self.mock.get("timeline")
         if not isinstance(entries, list):

@@ -16,6 +16,7 @@ from typing import Any
 import requests
 
 from loadtests.errors import CannotRun
+from loadtests.sample import Row
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 3.0
@@ -132,14 +133,14 @@ class Mock:
         self._cursor = 0
         self.lost = 0
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Row:
         return self._get("/_mock/stats")
 
     def close(self) -> None:
         """End what still runs there: its callers are gone."""
         self._http.post(f"{self.url}/_mock/close", timeout=CONTROL_TIMEOUT).raise_for_status()
 
-    def drain(self) -> Iterator[dict[str, Any]]:
+    def drain(self) -> Iterator[Row]:
         """The journal records closed since the last drain."""
         while True:
             page = self._get(f"/_mock/journal?after={self._cursor}&limit={JOURNAL_PAGE}")
@@ -148,10 +149,10 @@ class Mock:
             if len(page["records"]) < JOURNAL_PAGE:
                 return
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _get(self, path: str) -> Row:
         answer = self._http.get(self.url + path, timeout=CONTROL_TIMEOUT)
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
+        found: Row = answer.json()
         return found
 
 
@@ -169,7 +170,7 @@ def ask_gateway(url: str, key: str, request_id: str, model: str) -> int:
     )
 
 
-def problems_of(module: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
     """What a program says of its settings, before it is started: `{"loc": [...], "message": str}` for each problem."""
     arguments = {"mockclaude": ["check", "-", "--json"], "gateway_under_test": ["--check", "-"]}[module]
     finished = subprocess.run(
@@ -183,7 +184,7 @@ def problems_of(module: str, settings: Mapping[str, Any]) -> list[dict[str, Any]
     if finished.returncode == 0:
         return []
     try:
-        found: list[dict[str, Any]] = json.loads(finished.stdout)
+        found: list[Row] = json.loads(finished.stdout)
     except ValueError:
         raise CannotRun(f"python -m {module} cannot check its settings:\n{finished.stderr[-2000:]}") from None
     return found

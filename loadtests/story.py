@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.metrics import GOODPUT_HELD, Series
+from loadtests.sample import Row
 
 DASH = "–"
 SPACE = "\u202f"  # narrow and unbreakable: a number and its unit stay on one line
 
-Cell = Mapping[str, Any]
+Cell = Row
 """The figures of one phase of one variant, as in summary.json."""
 
 
@@ -51,7 +51,7 @@ def measure(metric: str, value: float | None) -> str:
     return duration(value) if name in (*DISTRIBUTIONS, "recovery_s") and part != "n" else number(value)
 
 
-def tell(variant: str, summary: Mapping[str, Any], series: Mapping[str, Series]) -> str:
+def tell(variant: str, summary: Row, series: Mapping[str, Series]) -> str:
     """Up to three sentences on one variant, made from its figures alone."""
     figures = summary["variants"][variant]
     cells: dict[str, Cell] = figures.get("phases") or {}

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from loadtests import gates, load, metrics
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
+from loadtests.sample import Row
 from loadtests.scenario import Expectation, Scenario, Span
 
 SCHEMA = 1
@@ -21,8 +21,8 @@ class Variant:
 
     name: str
     observed: Observed
-    phases: dict[str, dict[str, Any]]
-    judged: dict[str, Any]
+    phases: dict[str, Row]
+    judged: Row
     recovery: float | None
     reasons: list[str]
     findings: list[str]
@@ -33,7 +33,7 @@ class Variant:
         return gates.value(self.phases[phase] if phase else self.judged, metric)
 
 
-def build(run: RunDir) -> tuple[dict[str, Any], dict[str, Series]]:
+def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
     """summary.json and each variant's series, from the raw files alone."""
     about, scenario = run.read_about()
     variants = [read_variant(run, name, scenario, about.seed) for name in about.variants]
@@ -58,7 +58,7 @@ def build(run: RunDir) -> tuple[dict[str, Any], dict[str, Series]]:
     return summary, {variant.name: metrics.series(variant.observed, scenario) for variant in variants}
 
 
-def write(run: RunDir, summary: Mapping[str, Any]) -> None:
+def write(run: RunDir, summary: Row) -> None:
     run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -80,42 +80,50 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     )
 
 
-def _distrust(
-    events: Sequence[Mapping[str, Any]], judged: Sequence[Span], phases: Mapping[str, Mapping[str, Any]], samples: int
-) -> list[str]:
+def _distrust(events: Sequence[Row], judged: Sequence[Span], phases: Row, samples: int) -> list[str]:
     """Why the run cannot be trusted: what failed first stands first."""
-    kinds = [event["event"] for event in events]
-    reasons = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
-    if not reasons and "ended" not in kinds:
-        reasons.append("the load was not sent to its end")
-    if not reasons and "journal_read" not in kinds:
-        reasons.append("the mock's journal was not read to its end")
-    sent = sum(event["sent"] for event in events if event["event"] == "ended")
-    if sent > samples and not reasons:
+    cut_short = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
+    return [*(cut_short or _incomplete(events, samples)), *_stood_still(events, judged), *_sent_late(judged, phases)]
+
+
+def _incomplete(events: Sequence[Row], samples: int) -> list[str]:
+    """What is missing from the records of a run that nobody cut short."""
+    ended = [event for event in events if event["event"] == "ended"]
+    read = [event for event in events if event["event"] == "journal_read"]
+    if not ended:
+        return ["the load was not sent to its end"]
+    if not read:
+        return ["the mock's journal was not read to its end"]
+    reasons = []
+    sent, lost = sum(event["sent"] for event in ended), sum(event["lost"] for event in read)
+    if sent > samples:
         reasons.append(f"{sent - samples} of {sent} requests sent left no sample")
-    lost = sum(event["lost"] for event in events if event["event"] == "journal_read")
     if lost:
         reasons.append(f"{lost} journal records were lost: the mock keeps the newest 100,000 until they are read")
-    for event in events:
-        span = _span_of(event, judged) if event["event"] == "lag" else None
-        if span and event["seconds"] > LAG_LIMIT:
-            reasons.append(f"the {event['program']} stood still for {event['seconds']:.1f} s in {span.name}")
-    for span in judged:
-        worst = phases[span.name]["dispatch_lag"]["max"] or 0.0
-        if worst > LAG_LIMIT:
-            reasons.append(f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up")
     return reasons
 
 
-def _span_of(lag: Mapping[str, Any], judged: Sequence[Span]) -> Span | None:
+def _stood_still(events: Sequence[Row], judged: Sequence[Span]) -> Iterator[str]:
+    for event in events:
+        span = _span_of(event, judged) if event["event"] == "lag" else None
+        if span and event["seconds"] > LAG_LIMIT:
+            yield f"the {event['program']} stood still for {event['seconds']:.1f} s in {span.name}"
+
+
+def _sent_late(judged: Sequence[Span], phases: Row) -> Iterator[str]:
+    for span in judged:
+        worst = phases[span.name]["dispatch_lag"]["max"] or 0.0
+        if worst > LAG_LIMIT:
+            yield f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up"
+
+
+def _span_of(lag: Row, judged: Sequence[Span]) -> Span | None:
     """The judged phase a hold-up reached into."""
     start, end = lag["at"], lag["at"] + lag["seconds"]
     return next((span for span in judged if start < span.end and end > span.start), None)
 
 
-def _findings(
-    run: RunDir, name: str, observed: Observed, judged: Sequence[Span], phases: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
+def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span], phases: Row) -> list[str]:
     """What the independent records say that somebody should look at."""
     found = []
     lags = [lag for lag in run.gateway_lags(name) if lag > LAG_LIMIT]
@@ -149,7 +157,7 @@ def _journal_against_gateway(run: RunDir, name: str, observed: Observed) -> list
     ]
 
 
-def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) -> dict[str, Any]:
+def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) -> Row:
     row = {**expectation.model_dump(exclude_none=True), "phase": expectation.phase}
     variant = next((variant for variant in variants if variant.name == expectation.variant), None)
     if variant is None:
@@ -161,12 +169,12 @@ def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) ->
     return {**row, "measured": measured, "status": "pass" if met else "fail", "reason": None}
 
 
-def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[dict[str, Any]]:
+def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
     found = []
     ran = {variant.name: variant for variant in variants}
     for gate in scenario.parsed_gates():
         for name in [gate.variant] if gate.variant else list(ran):
-            row: dict[str, Any] = {"gate": gate.text, "variant": name, "phase": gate.phase}
+            row: Row = {"gate": gate.text, "variant": name, "phase": gate.phase}
             if name not in ran:
                 found.append({**row, "measured": None, "status": "skipped"})
                 continue
@@ -175,7 +183,7 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[dict[s
     return found
 
 
-def _variant_row(variant: Variant, judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _variant_row(variant: Variant, judged: Sequence[Row]) -> Row:
     failures = [_failure(row) for row in judged if row["variant"] == variant.name and row["status"] == "fail"]
     verdict = _verdict(variant.reasons, failures)
     return {"verdict": verdict, "recovery_s": variant.recovery, "phases": variant.phases}
@@ -185,7 +193,7 @@ def _verdict(reasons: Sequence[str], failures: Sequence[str]) -> str:
     return "invalid" if reasons else "fail" if failures else "pass"
 
 
-def _failure(row: Mapping[str, Any]) -> str:
+def _failure(row: Row) -> str:
     measured = "nothing" if row["measured"] is None else f"{row['measured']:g}"
     if "gate" in row:
         return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'

