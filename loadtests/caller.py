@@ -14,9 +14,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTP
 
 from loadtests.client import Exchange
 from loadtests.sample import Sample
-from loadtests.scenario import Load
 
-PATHS = {"chat": "/chat", "stream": "/chat/stream"}
 FOREVER = 86_400.0
 
 
@@ -25,14 +23,6 @@ def connect(base_url: str) -> HTTPClient:
     return HTTPClient.from_url(
         base_url, concurrency=100_000, connection_timeout=FOREVER, network_timeout=FOREVER, insecure=False
     )
-
-
-def body_of(message: str, ask: Load) -> bytes:
-    return json.dumps({"message": message, "model": ask.model, "max_tokens": ask.max_tokens}).encode()
-
-
-def headers_of(request_id: str, key: str) -> dict[str, str]:
-    return {"content-type": "application/json", "x-api-key": key, "x-request-id": request_id}
 
 
 def send(
@@ -44,7 +34,8 @@ def send(
     clock: Callable[[], float],
     patience: float,
 ) -> Sample:
-    """Send one request and follow its reply for at most `patience` seconds. Every ending is a Sample."""
+    """Send one request and follow its reply for at most `patience` seconds. Every ending is a Sample, but for a kill of
+    the greenlet, which passes: locust ends its users that way."""
     timer = gevent.Timeout.start_new(patience)
     response: HTTPSocketPoolResponse | None = None
     try:
@@ -56,8 +47,6 @@ def send(
         if expired is not timer:
             raise
         return exchange.fail("timeout", clock())
-    except gevent.GreenletExit:
-        return exchange.fail("aborted", clock())
     except (OSError, HTTPParseError) as error:
         return exchange.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")
     finally:

@@ -1,9 +1,11 @@
-"""The gateway's protocol as a caller reads it, without sockets: bytes and times go in, a `Sample` comes out."""
+"""The gateway's protocol as a caller speaks it, without sockets: bytes and times go in, a `Sample` comes out."""
 
 import json
 from typing import Any
 
 from loadtests.sample import Sample
+
+PATHS = {"chat": "/chat", "stream": "/chat/stream"}
 
 # How a refusal is named by the error type in its body; what is not here is a failure of the gateway.
 OUTCOME_OF_ERROR = {
@@ -20,6 +22,14 @@ OUTCOME_OF_ERROR = {
 OUTCOME_OF_STATUS = {429: "throttled", 503: "overloaded", 529: "overloaded"}
 
 
+def body_of(message: str, model: str, max_tokens: int) -> bytes:
+    return json.dumps({"message": message, "model": model, "max_tokens": max_tokens}).encode()
+
+
+def headers_of(request_id: str, key: str) -> dict[str, str]:
+    return {"content-type": "application/json", "x-api-key": key, "x-request-id": request_id}
+
+
 class Exchange:
     """One request on its way: `head`, then `feed` for each read, then `end`, or `fail` at any moment.
 
@@ -31,7 +41,7 @@ class Exchange:
         self.request_id = request_id
         self.intended = intended
         self.sent = sent
-        self._status: int | None = None
+        self.status: int | None = None
         self.streaming = False
         self._buffer = b""
         self._first_delta: float | None = None
@@ -43,7 +53,7 @@ class Exchange:
         self._error: str | None = None
 
     def head(self, status: int, content_type: str) -> None:
-        self._status = status
+        self.status = status
         self.streaming = content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
     def feed(self, data: bytes, now: float) -> None:
@@ -104,7 +114,7 @@ class Exchange:
 
     def _json_outcome(self) -> str:
         body = _object(self._buffer)
-        if self._status == 200:
+        if self.status == 200:
             if not isinstance(body.get("text"), str):
                 self._error = "a 200 without text"
                 return "failed"
@@ -113,7 +123,7 @@ class Exchange:
         self._error = _error_type(body)
         if self._error in OUTCOME_OF_ERROR:
             return OUTCOME_OF_ERROR[self._error]
-        status = self._status or 0
+        status = self.status or 0
         return OUTCOME_OF_STATUS.get(status, "rejected" if 400 <= status < 500 else "failed")
 
     def _sample(self, outcome: str, now: float) -> Sample:
@@ -123,7 +133,7 @@ class Exchange:
             sent=self.sent,
             ended=now,
             outcome=outcome,
-            status=self._status,
+            status=self.status,
             error=self._error,
             first_delta=self._first_delta,
             gaps=tuple(self._gaps),

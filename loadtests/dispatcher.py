@@ -15,7 +15,7 @@ from gevent.pool import Group
 from locust import User, constant, task
 from locust.env import Environment
 
-from loadtests import caller, hooks
+from loadtests import caller, client, hooks
 from loadtests.client import Exchange
 from loadtests.load import Arrival
 from loadtests.plan import Plan
@@ -73,15 +73,18 @@ class Dispatcher:
         self._sent += 1
         load = self.scenario.load
         exchange = Exchange(arrival.request_id, arrival.at, sent=self.now())
-        sample = caller.send(
-            self._http,
-            caller.PATHS[load.user],
-            caller.headers_of(arrival.request_id, self.plan.key),
-            caller.body_of(arrival.message, load),
-            exchange,
-            self.now,
-            patience=max(0.0, arrival.at + load.patience - self.now()),
-        )
+        try:
+            sample = caller.send(
+                self._http,
+                client.PATHS[load.user],
+                client.headers_of(arrival.request_id, self.plan.key),
+                client.body_of(arrival.message, load.model, load.max_tokens),
+                exchange,
+                self.now,
+                patience=max(0.0, arrival.at + load.patience - self.now()),
+            )
+        except gevent.GreenletExit:
+            sample = exchange.fail("aborted", self.now())
         self._samples.write(sample.to_json(self.plan.variant) + "\n")
         self._report(sample)
 
@@ -128,7 +131,7 @@ def _finish(environment: Environment) -> None:
 
 
 def _path(plan: Plan) -> str:
-    return caller.PATHS[plan.load_scenario().load.user]
+    return client.PATHS[plan.load_scenario().load.user]
 
 
 def _write(file: TextIO, row: dict[str, Any]) -> None:

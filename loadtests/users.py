@@ -7,10 +7,9 @@ import uuid
 from locust import User, between, task
 from locust.env import Environment
 
-from loadtests import caller, hooks, load
+from loadtests import caller, client, hooks, load
 from loadtests.client import Exchange
 from loadtests.errors import CannotRun
-from loadtests.scenario import Load
 
 
 class GatewayUser(User):
@@ -28,19 +27,19 @@ class GatewayUser(User):
         options = environment.parsed_options
         assert options is not None
         self._http = caller.connect(hooks.allow(environment, self.host))
-        self._key = options.api_key
-        self._load = Load(user="chat", rate=1.0, model=options.model, max_tokens=options.max_tokens)
+        self._options = options
 
     @task
     def request(self) -> None:
         request_id = uuid.uuid4().hex
-        path = caller.PATHS[self.ask]
+        path = client.PATHS[self.ask]
+        question = load.question(request_id, random.Random(request_id))
         now = time.monotonic()
         sample = caller.send(
             self._http,
             path,
-            caller.headers_of(request_id, self._key),
-            caller.body_of(load.question(request_id, random.Random(request_id)), self._load),
+            client.headers_of(request_id, self._options.api_key),
+            client.body_of(question, self._options.model, self._options.max_tokens),
             Exchange(request_id, now, now),
             time.monotonic,
             self.patience,

@@ -64,7 +64,8 @@ def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
         async with contextlib.aclosing(upstream.ask(ask.prompt(chosen.model), line)) as pieces:
             answer = [piece async for piece in pieces]
         text = "".join(piece for piece in answer if isinstance(piece, str))
-        return Answer(text=text, input_tokens=line.input_tokens, output_tokens=line.output_tokens)
+        usage = next(piece for piece in answer if isinstance(piece, Usage))
+        return Answer(text=text, input_tokens=usage.input, output_tokens=usage.output)
 
     @routes.post("/chat/stream", response_class=EventSourceResponse)
     async def chat_stream(ask: Ask, request: Request) -> EventSourceResponse:

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
@@ -265,3 +266,12 @@ def test_plain_locust_is_a_closed_loop_whose_metrics_stay_out_of_aggregated(tmp_
     assert counts["POST", "/chat/stream"] >= 4
     assert counts["TTFT", "/chat/stream"] == counts["POST", "/chat/stream"]
     assert counts["", "Aggregated"] == counts["POST", "/chat/stream"]
+
+
+def test_plain_locust_ends_in_time_though_its_users_still_wait_for_an_answer():
+    with Misbehaving(lambda name: never_answers) as server:
+        started = time.monotonic()
+        finished = locust("-H", server.url, "-u", "4", "-r", "4", "-t", "2s")
+
+    assert finished.returncode == 0, finished.stderr
+    assert time.monotonic() - started < 20
