@@ -3,9 +3,10 @@
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -30,6 +31,10 @@ Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the scenario: load.rate=4; repeatable.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed: the same arrivals, replies and planned latencies.")]
+Clock = Annotated[
+    Literal["real", "virtual"] | None,
+    typer.Option(help="virtual: no sockets, no sleeping, the same to the bit each time; default real."),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default runs/<time>-<name>.")]
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
 
@@ -56,21 +61,26 @@ def run(
     variant: Variants = None,
     assignments: Assignments = None,
     seed: Seed = 1,
+    clock: Clock = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Run a scenario: start the stack, send the load, judge what happened."""
     console = display.console(stderr=as_json)
     experiment, variants = _prepare(name, assignments, variant)
+    rehearse = _rehearse_on(experiment.choose_clock(clock))
     folder = runner.prepare(name, experiment, variants, seed, out, _command())
-    _announce(console, name, experiment, variants, folder)
+    _announce(console, experiment, variants, folder, real=rehearse is runner.rehearse)
     invalid: InvalidRun | None = None
     try:
         with display.Progress(console, folder, experiment, seed) as progress:
             for each in variants:
-                runner.Rehearsal(folder, experiment, each, seed, progress.show).execute()
+                rehearse(folder, experiment, each, seed, progress.show)
     except InvalidRun as error:
         invalid = error
+    except Interrupted:
+        folder.note(each, "interrupted", message="the run was interrupted")
+        raise
     summary = runner.judge(folder)
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
@@ -133,14 +143,21 @@ def _prepare(name: str, assignments: list[str] | None, chosen: list[str] | None)
     return experiment, variants
 
 
-def _announce(console: Console, name: str, experiment: Scenario, variants: list[str], folder: RunDir) -> None:
+def _rehearse_on(clock: str) -> Callable[..., None]:
+    """What runs a variant on this clock. Virtual time needs the gateway in this process, so it is imported late."""
+    if clock == "real":
+        return runner.rehearse
+    from loadtests import virtual
+
+    return virtual.rehearse
+
+
+def _announce(console: Console, experiment: Scenario, variants: list[str], folder: RunDir, *, real: bool) -> None:
     minutes, seconds = divmod(round(runner.expected_seconds(experiment, variants)), 60)
     console.print(f"[bold]{folder.path.name}[/]: {experiment.about}", soft_wrap=True)
     how_long = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    console.print(
-        f"{len(variants)} x {experiment.seconds:g} s ({', '.join(variants)}): takes about {how_long}",
-        soft_wrap=True,
-    )
+    takes = f"takes about {how_long}" if real else "on virtual time"
+    console.print(f"{len(variants)} x {experiment.seconds:g} s ({', '.join(variants)}): {takes}", soft_wrap=True)
 
 
 def _command() -> list[str]:

@@ -21,6 +21,7 @@ from loadtests.scenario import Scenario
 
 WINDOW = 5.0
 PLAIN_INTERVAL = 5.0
+REDRAW_INTERVAL = 0.05
 COLOURS = {"pass": "green", "fail": "red", "invalid": "yellow", "skipped": "dim"}
 
 
@@ -144,12 +145,15 @@ class Progress:
             self._live.stop()
 
     def show(self, variant: str, stats: Row) -> None:
+        if self._live and time.monotonic() - self._printed < REDRAW_INTERVAL:
+            return
         if self._follower is None or self._follower[0] != variant:
             self._follower = (variant, Follower(self._run, self._scenario, variant, self._seed))
         moment = self._follower[1].look(stats)
         if moment is None:
             return
         if self._live:
+            self._printed = time.monotonic()
             self._live.update(moment, refresh=True)
         elif moment.phase != self._phase or time.monotonic() - self._printed >= PLAIN_INTERVAL:
             self._phase, self._printed = moment.phase, time.monotonic()

@@ -51,6 +51,10 @@ class RunDir:
     def log(self, variant: str, program: str) -> Path:
         return self.path / "logs" / f"{variant}-{program}.log"
 
+    def note(self, variant: str, event: str, **fields: object) -> None:
+        """Something that happened to a variant's run and that its summary must know."""
+        append(self.events, [{"variant": variant, "event": event, **fields}])
+
     def read_about(self) -> tuple[About, Scenario]:
         """Raises CannotRun when this is no run's folder."""
         if not self.about.is_file() or not self.scenario.is_file():

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
 import requests
 
 from loadtests import report, rundir, stack, summary
 from loadtests.document import Document
-from loadtests.errors import CannotRun, Interrupted, InvalidRun, ScenarioError
+from loadtests.errors import CannotRun, InvalidRun, ScenarioError
 from loadtests.plan import VARIABLE, Plan
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
@@ -28,6 +27,11 @@ KEY = "loadtest"
 TICK = 0.5
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
+
+
+def rehearse(run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None]) -> None:
+    """Run one variant on real sockets and leave its raw rows in `run`. Raises CannotRun, InvalidRun."""
+    Rehearsal(run, scenario, variant, seed, show).execute()
 
 
 @dataclasses.dataclass
@@ -47,14 +51,10 @@ class Rehearsal:
 
     def execute(self) -> None:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
-        try:
-            with self.started() as witness:
-                self.start_load("--headless", "-u", "1", "-r", "1", "--only-summary")
-                self.watch(witness, until=lambda: self.load.exit_code == 0)
-                self.read_to_the_end(witness)
-        except Interrupted:
-            self.note("interrupted", message="the run was interrupted")
-            raise
+        with self.started() as witness:
+            self.start_load("--headless", "-u", "1", "-r", "1", "--only-summary")
+            self.watch(witness, until=lambda: self.load.exit_code == 0)
+            self.read_to_the_end(witness)
 
     @contextlib.contextmanager
     def started(self) -> Iterator[Mock]:
@@ -115,14 +115,11 @@ class Rehearsal:
         except requests.RequestException as error:
             self._died(f"the mock's journal could not be read to its end: {error}")
         for stall in stats["stalls"]:
-            self.note("lag", program="mock", at=stall["t"], seconds=stall["seconds"])
-        self.note("journal_read", program="mock", lost=witness.lost)
+            self.run.note(self.variant, "lag", program="mock", at=stall["t"], seconds=stall["seconds"])
+        self.run.note(self.variant, "journal_read", program="mock", lost=witness.lost)
 
     def save_journal(self, witness: Mock) -> None:
         rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in witness.drain()])
-
-    def note(self, event: str, **fields: Any) -> None:
-        rundir.append(self.run.events, [{"variant": self.variant, "event": event, **fields}])
 
     def _demand_life(self, *programs: Program) -> None:
         for program in programs or (self.mock, self.gateway, self.load):
@@ -130,7 +127,7 @@ class Rehearsal:
                 self._died(f"the {program.name} died in the middle of the run: {program.last_words()}")
 
     def _died(self, message: str) -> None:
-        self.note("died", message=message)
+        self.run.note(self.variant, "died", message=message)
         raise InvalidRun(f"{self.variant}: {message}")
 
     def _gateway_environment(self) -> dict[str, str]:

@@ -74,7 +74,11 @@ class Expectation(Section):
 
 
 class Scenario(Section):
+    """`clock`: which clock it may run on. `needs`: what exists only outside this process, so that it must be real."""
+
     about: str
+    clock: Literal["either", "real", "virtual"] = "either"
+    needs: list[Literal["threads", "processes", "nginx", "toxiproxy", "redis"]] = []
     slo: Slo = Slo()
     load: Load
     phases: Annotated[list[Phase], Field(min_length=1)]
@@ -106,6 +110,14 @@ class Scenario(Section):
             return self.mock
         spans = {span.name: span for span in self.spans()}
         return {**self.mock, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
+
+    def choose_clock(self, asked: str | None) -> str:
+        """`real` or `virtual`. Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
+        if self.needs and "virtual" in (asked, self.clock):
+            raise CannotRun(f"this scenario cannot run on virtual time: it needs {' and '.join(self.needs)}")
+        if asked and self.clock not in ("either", asked):
+            raise CannotRun(f"--clock {asked}: this scenario says clock: {self.clock}")
+        return asked or ("virtual" if self.clock == "virtual" else "real")
 
     def parsed_gates(self) -> list[Gate]:
         return [gates.parse(text, self.variants, [phase.name for phase in self.phases]) for text in self.gates]

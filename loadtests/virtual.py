@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import httpx2
 import looptime
@@ -32,7 +31,6 @@ from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
 KEY = "loadtest"
-TICK = 0.5
 GRACE = 1.0  # what the gateway's open requests get when it stops, as in its own process
 JSON = [(b"content-type", b"application/json")]
 
@@ -45,7 +43,7 @@ def rehearse(
     os.environ.clear()
     os.environ.update(kept)  # what the programs' processes would not see, they do not see here
     with asyncio.Runner(loop_factory=_virtual_loop) as runner:
-        runner.run(_Rehearsal(run, scenario, variant, seed, show or (lambda variant, stats: None)).execute())
+        runner.run(_Rehearsal(run, scenario, variant, seed, show).execute())
 
 
 def _virtual_loop() -> asyncio.AbstractEventLoop:
@@ -55,7 +53,7 @@ def _virtual_loop() -> asyncio.AbstractEventLoop:
 
 class _Rehearsal:
     def __init__(
-        self, run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None]
+        self, run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None] | None
     ) -> None:
         self._run, self._scenario, self._variant, self._seed, self._show = run, scenario, variant, seed, show
         self._cursor = self._lost = self._sent = 0
@@ -74,8 +72,8 @@ class _Rehearsal:
             await self._save_journal()
             stats = await self._control("GET", "/_mock/stats")
         for stall in stats["stalls"]:
-            self._note("lag", program="mock", at=stall["t"], seconds=stall["seconds"])
-        self._note("journal_read", program="mock", lost=self._lost)
+            self._run.note(self._variant, "lag", program="mock", at=stall["t"], seconds=stall["seconds"])
+        self._run.note(self._variant, "journal_read", program="mock", lost=self._lost)
 
     @contextlib.asynccontextmanager
     async def _gateway(self) -> AsyncIterator[tuple[Served, Callable[[], None]]]:
@@ -107,11 +105,11 @@ class _Rehearsal:
         with self._run.samples.open("a") as self._samples:
             reset = await self._control("POST", "/_mock/reset")
             self._t0 = asyncio.get_running_loop().time()
-            self._note("started", program="generator", wall=reset["wall"])
+            self._run.note(self._variant, "started", program="generator", wall=reset["wall"])
             ticker = asyncio.create_task(self._tick())
             await self._walk(gateway)
             ticker.cancel()
-        self._note("ended", program="generator", sent=self._sent)
+        self._run.note(self._variant, "ended", program="generator", sent=self._sent)
 
     async def _walk(self, gateway: Served) -> None:
         """The open loop of `dispatcher.py`, on this loop."""
@@ -161,10 +159,11 @@ class _Rehearsal:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(max(0.5, self._scenario.seconds / 200))
             await self._save_journal()
             self._samples.flush()
-            self._show(self._variant, await self._control("GET", "/_mock/stats"))
+            if self._show is not None:
+                self._show(self._variant, await self._control("GET", "/_mock/stats"))
 
     async def _save_journal(self) -> None:
         rundir.append(self._run.journal, [{"variant": self._variant, **record} for record in await self._drain()])
@@ -187,9 +186,6 @@ class _Rehearsal:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._t0
-
-    def _note(self, event: str, **fields: Any) -> None:
-        rundir.append(self._run.events, [{"variant": self._variant, "event": event, "t": self._now(), **fields}])
 
 
 async def _exchange(program: Served, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
