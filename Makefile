@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format setup setup-dev setup-browser clean
+.PHONY: help demo test check agreement format setup setup-dev setup-browser clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,10 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)
+	$(BIN)/loadtests agree smoke
+	$(BIN)/loadtests agree retry_storm
 
 format: setup-dev ## let ruff write the code
 	$(BIN)/ruff format .

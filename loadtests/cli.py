@@ -1,6 +1,7 @@
 """The `loadtests` command: list, show, run, ui, report."""
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from loadtests import display, runner, scenario, stack
+from loadtests import agreement, display, runner, scenario, stack
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun, LoadtestsError
 from loadtests.rundir import RunDir
@@ -72,15 +73,16 @@ def run(
     folder = runner.prepare(name, experiment, variants, seed, out, _command())
     _announce(console, experiment, variants, folder, real=rehearse is runner.rehearse)
     invalid: InvalidRun | None = None
-    try:
-        with display.Progress(console, folder, experiment, seed) as progress:
-            for each in variants:
+    with display.Progress(console, folder, experiment, seed) as progress:
+        for each in variants:
+            try:
                 rehearse(folder, experiment, each, seed, progress.show)
-    except InvalidRun as error:
-        invalid = error
-    except Interrupted:
-        folder.note(each, "interrupted", message="the run was interrupted")
-        raise
+            except InvalidRun as error:
+                invalid = error
+                break
+            except Interrupted:
+                folder.note(each, "interrupted", message="the run was interrupted")
+                raise
     summary = runner.judge(folder)
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
@@ -88,6 +90,61 @@ def run(
     if invalid:
         raise invalid
     _exit_with(summary)
+
+
+@app.command()
+def agree(name: NameOrFile, variant: Variants = None, assignments: Assignments = None, seed: Seed = 1) -> None:
+    """Run a scenario on virtual time and for real, and compare every judged figure."""
+    console = display.console()
+    experiment, variants = _prepare(name, assignments, variant)
+    found = {}
+    for clock in ("virtual", "real"):
+        rehearse = _rehearse_on(experiment.choose_clock(clock))
+        folder = runner.prepare(name, experiment, variants, seed, None, _command())
+        _announce(console, experiment, variants, folder, real=clock == "real")
+        with display.Progress(console, folder, experiment, seed) as progress:
+            for each in variants:
+                rehearse(folder, experiment, each, seed, progress.show)
+        found[clock] = runner.judge(folder)
+    judged = [phase.name for phase in experiment.phases if phase.judge]
+    figures = list(agreement.compare(found["virtual"], found["real"], judged))
+    console.print(display.agreement(figures))
+    apart = [figure for figure in figures if not figure.agrees]
+    console.print(f"{name}: {len(figures) - len(apart)} of {len(figures)} figures agree, seed {seed}")
+    if found["real"]["verdict"] == "invalid":
+        raise InvalidRun("; ".join(found["real"]["reasons"]))
+    raise typer.Exit(EXIT_FAIL if apart else EXIT_PASS)
+
+
+@app.command("map")
+def draw_map(
+    name: NameOrFile,
+    x: Annotated[str | None, typer.Option(metavar="KEY=FROM:TO:STEPS", help="load.rate=2:14:8")] = None,
+    y: Annotated[str | None, typer.Option(metavar="KEY=FROM:TO:STEPS", help="phases.dip.seconds=1:15:8")] = None,
+    variant: Annotated[str | None, typer.Option(metavar="V", help="The variant to map; default the map's own.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Rehearsals of each cell.")] = 5,
+    assignments: Assignments = None,
+    out: Out = None,
+) -> None:
+    """Rehearse a plane of settings on virtual time, and draw where it collapses. Without axes: the scenario's maps."""
+    from loadtests import maps
+
+    console = display.console()
+    experiment, _ = scenario.load(name, assignments or [])
+    found = []
+    planes = maps.planes(experiment, x, y, variant)
+    for plane in planes:
+        maps.check(name, assignments or [], plane)
+    for plane in planes:
+        work = maps.jobs(name, assignments or [], plane, seeds)
+        title = f"{plane.variant}: {plane.x.key} x {plane.y.key}"
+        goodput = list(display.track(console, maps.run_all(work), title, len(work)))
+        found.append((plane, maps.result(Path(name).stem, plane, seeds, goodput)))
+    folder = out or runner.unused(runner.folder_of(f"{Path(name).stem}-map"))
+    page = maps.write(folder, experiment.about, shlex.join(_command()), found)
+    for plane, row in found:
+        console.print(display.map_of(plane, row))
+    console.print(f"pictures, data and page: {page.parent}   {page}", soft_wrap=True)
 
 
 @app.command()

@@ -5,9 +5,10 @@ import dataclasses
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from rich import progress
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests import load, metrics
+from loadtests.agreement import Figure
+from loadtests.maps import Plane
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
@@ -216,6 +219,41 @@ def expectations(rows: Sequence[Row]) -> Table:
     return table
 
 
+def agreement(figures: Sequence[Figure]) -> Table:
+    table = _table("of", "figure", "virtual", "real", "may differ by", "")
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    for figure in figures:
+        status = "pass" if figure.agrees else "fail"
+        row = (figure.where, figure.metric, _number(figure.virtual), _number(figure.real), _number(figure.allowed))
+        table.add_row(*row, Text("agrees" if figure.agrees else "differs", style=COLOURS[status]))
+    return table
+
+
+def track(console: Console, results: Iterable[float], title: str, total: int) -> Iterator[float]:
+    """A progress bar around work that takes minutes; in a pipe, a line every tenth of it."""
+    if console.is_terminal:
+        yield from progress.track(results, title, total, console=console)
+        return
+    for done, result in enumerate(results, start=1):
+        if done * 10 // total > (done - 1) * 10 // total:
+            console.print(f"{title}: {done} of {total}", soft_wrap=True)
+        yield result
+
+
+def map_of(plane: Plane, row: Row) -> Table:
+    """The share of collapsed seeds in percent, the largest y on top; a star where collapse was predicted."""
+    table = _table(f"{plane.y.key} / {plane.x.key}", *(f"{x:.3g}" for x in plane.x.values))
+    columns = len(plane.x.values)
+    cells = [row["cells"][start : start + columns] for start in range(0, len(row["cells"]), columns)]
+    for line in reversed(cells):
+        shares = (f"{100 * cell['collapsed']:.0f}{'*' if cell['predicted'] else ' '}" for cell in line)
+        table.add_row(f"{line[0]['y']:.3g}", *shares)
+    table.caption = "percent of seeds that collapsed" + ("; * predicted to" if plane.collapse_when else "")
+    table.caption_justify = "left"
+    return table
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
@@ -230,7 +268,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _percent(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -169,7 +170,7 @@ def prepare(
 ) -> RunDir:
     """The folder of a new run: `runs/<time>-<name>`, or `out`. Raises CannotRun when it is there already."""
     title = Path(name).stem
-    path = out or _unused(Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{title}")
+    path = out or unused(folder_of(title))
     run = RunDir(path)
     about = About(title, seed, list(variants), shlex.join(command), machine(), versions())
     try:
@@ -179,6 +180,16 @@ def prepare(
     except OSError as error:
         raise CannotRun(f"--out {path}: {error.strerror}") from None
     return run
+
+
+def folder_of(title: str) -> Path:
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{title}"
+
+
+def unused(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3` and so on that is not there."""
+    candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())
 
 
 def expected_seconds(scenario: Scenario, variants: Sequence[str]) -> float:
@@ -214,11 +225,6 @@ def _problem_at(prefix: tuple[str, ...], problem: Row, source: Document) -> Scen
     path = (*prefix, *problem["loc"])
     dotted = ".".join(str(step) for step in path)
     return ScenarioError(source.place(path), f"{dotted}: {problem['message']}")
-
-
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}-{number}") for number in range(2, 1000))
-    return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())
 
 
 def _write_json(path: Path, value: Row) -> None:

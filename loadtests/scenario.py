@@ -73,6 +73,16 @@ class Expectation(Section):
         return self
 
 
+class Map(Section):
+    """A plane worth mapping: `x` and `y` as KEY=FROM:TO:STEPS, and the closed form of its boundary, in x and y."""
+
+    x: str
+    y: str
+    variant: str
+    collapse_when: str | None = None
+    because: str = ""
+
+
 class Scenario(Section):
     """`clock`: which clock it may run on. `needs`: what exists only outside this process, so that it must be real."""
 
@@ -87,6 +97,7 @@ class Scenario(Section):
     variants: dict[Name, Tree] = {"default": {}}
     expect: list[Expectation] = []
     gates: list[str] = []
+    maps: list[Map] = []
 
     @property
     def seconds(self) -> float:
@@ -209,11 +220,14 @@ def _explain(problem: Any, path: tuple[str | int, ...]) -> str:
 
 
 def _what(path: tuple[str | int, ...]) -> str:
-    return {"phases": "phase", "expect": "expectation"}.get(str(path[0]), "load") if len(path) > 1 else "scenario"
+    """What kind of thing lacks a field, as a noun."""
+    if len(path) == 1:
+        return "scenario"
+    return {"phases": "phase", "expect": "expectation", "maps": "map"}.get(str(path[0]), str(path[0]))
 
 
 def _known_keys(path: tuple[str | int, ...]) -> Iterable[str]:
-    sections: dict[str, type[Section]] = {"slo": Slo, "load": Load, "phases": Phase, "expect": Expectation}
+    sections: dict[str, type[Section]] = {"slo": Slo, "load": Load, "phases": Phase, "expect": Expectation, "maps": Map}
     model = Scenario if len(path) == 1 else sections.get(str(path[0]), Scenario)
     return model.model_fields
 
@@ -246,6 +260,8 @@ def _check_references(scenario: Scenario, source: Document) -> None:
             raise ScenarioError(source.place(("gates", index)), f"gates.{index}: {error}") from None
     for index, expectation in enumerate(scenario.expect):
         _check_expectation(expectation, ("expect", index), scenario, source)
+    for index, own in enumerate(scenario.maps):
+        _check_name(own.variant, scenario.variants, ("maps", index, "variant"), source)
     entries = scenario.mock.get("timeline")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "phase" in entry:

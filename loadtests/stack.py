@@ -58,7 +58,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for the runner, which then stops its programs in order
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     @property
@@ -218,7 +218,7 @@ def _session() -> requests.Session:
     return session
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: a child does not outlive a runner that was killed. Elsewhere the runner's own handlers have to do."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

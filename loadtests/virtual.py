@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx2
 import looptime
@@ -39,16 +39,25 @@ def rehearse(
     run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None] | None = None
 ) -> None:
     """Run one variant to its end and leave its raw rows in `run`. Raises CannotRun."""
-    kept = stack.clean_environment(os.environ)
-    os.environ.clear()
-    os.environ.update(kept)  # what the programs' processes would not see, they do not see here
-    with asyncio.Runner(loop_factory=_virtual_loop) as runner:
+    with _clean_environment(), asyncio.Runner(loop_factory=_virtual_loop) as runner:
         runner.run(_Rehearsal(run, scenario, variant, seed, show).execute())
 
 
 def _virtual_loop() -> asyncio.AbstractEventLoop:
     kind = looptime.make_event_loop_class(asyncio.SelectorEventLoop)
     return kind(start=0, noop_cycles=0)
+
+
+@contextlib.contextmanager
+def _clean_environment() -> Iterator[None]:
+    """What the programs would not see in processes of their own, they do not see here."""
+    before = dict(os.environ)
+    try:
+        for name in before.keys() - stack.clean_environment(before).keys():
+            del os.environ[name]
+        yield
+    finally:
+        os.environ.update(before)
 
 
 class _Rehearsal:

@@ -1,16 +1,21 @@
 """Real programs as child processes, and what they leave behind."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from loadtests.rundir import RunDir
+from loadtests.sample import Row
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,6 +75,24 @@ class Command:
         """Its children that still run (given a moment to be gone; one that waits to be reaped does not run)."""
         _, alive = psutil.wait_procs(list(self._seen.values()), timeout=0.5)
         return [str(process) for process in alive if _runs(process)]
+
+    def summary(self) -> Row:
+        found: Row = json.loads((self.run / "summary.json").read_text())
+        return found
+
+    def check_the_books(self) -> None:
+        """Outcomes sum to the requests started; the journal and the gateway's log agree on every request's attempts."""
+        run = RunDir(self.run)
+        for name, variant in self.summary()["variants"].items():
+            samples = run.samples_of(name)
+            (ended,) = [event for event in run.events_of(name) if event["event"] == "ended"]
+            assert ended["sent"] == len(samples) == len({sample.request_id for sample in samples})
+            logged = {key: count for key, count in run.gateway_attempts(name).items() if not key.startswith("canary")}
+            assert Counter(str(attempt["request_id"]) for attempt in run.journal_of(name)) == logged
+            assert set(logged) <= {sample.request_id for sample in samples}
+            for figures in variant["phases"].values():
+                assert sum(figures["outcomes"].values()) == figures["started"]
+                assert figures["started"] + figures["not_sent"] == figures["offered"]
 
     def close(self) -> None:
         self.children()

@@ -1,49 +1,21 @@
 """The product for real: whole rehearsals on real sockets, with their verdicts and their books in balance."""
 
 import json
-from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from loadtests import rundir
-from loadtests.rundir import RunDir
 
 STORM = 600.0
 SMOKE = 60.0
-
-
-def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((path / "summary.json").read_text())
-    return found
-
-
-def check_the_books(folder: Path, variants: list[str]) -> None:
-    """Outcomes sum to the requests started; the journal and the gateway's log agree on every request's attempts."""
-    run = RunDir(folder)
-    for variant in variants:
-        samples = run.samples_of(variant)
-        (ended,) = [event for event in run.events_of(variant) if event["event"] == "ended"]
-        assert ended["sent"] == len(samples) == len({sample.request_id for sample in samples})
-        logged = Counter(
-            {name: count for name, count in run.gateway_attempts(variant).items() if not name.startswith("canary")}
-        )
-        seen = Counter(str(attempt["request_id"]) for attempt in run.journal_of(variant))
-        assert seen == logged
-        assert set(seen) <= {sample.request_id for sample in samples}
-    for row in read(folder)["variants"].values():
-        for figures in row["phases"].values():
-            assert sum(figures["outcomes"].values()) == figures["started"]
-            assert figures["started"] + figures["not_sent"] == figures["offered"]
 
 
 def run_storm(loadtests):
     """One whole run; another if the machine itself stood still in the first, which says nothing about the product."""
     command = loadtests("run", "retry_storm", "--out", "run")
     if command.end(240) == 3 and all(
-        "stood still" in reason or "late" in reason for reason in read(command.run)["reasons"]
+        "stood still" in reason or "late" in reason for reason in command.summary()["reasons"]
     ):
         command = loadtests("run", "retry_storm", "--out", "run")
         command.end(240)
@@ -55,12 +27,12 @@ def test_a_retry_storm_collapses_naive_and_a_budget_brings_it_back(loadtests):
     command = run_storm(loadtests)
 
     assert command.end(0) == 0, command.output()
-    summary = read(command.run)
+    summary = command.summary()
     assert summary["verdict"] == "pass"
     assert [row["status"] for row in summary["expectations"]] == ["pass"] * 5
     assert summary["variants"]["naive"]["recovery_s"] is None
     assert summary["variants"]["budget"]["recovery_s"] is not None
-    check_the_books(command.run, ["naive", "budget", "fixed"])
+    command.check_the_books()
     assert (command.run / "report.html").read_text().startswith("<!doctype html>")
     assert command.leftovers() == []
 
@@ -71,12 +43,12 @@ def test_smoke_passes_on_a_healthy_gateway(loadtests):
 
     assert command.end(SMOKE) == 0, command.output()
 
-    summary = read(command.run)
+    summary = command.summary()
     steady = summary["variants"]["default"]["phases"]["steady"]
     assert steady["outcomes"] == {"complete": steady["started"]}
     assert steady["ttft"]["n"] == steady["started"] > 30
     assert steady["output_tokens"] == 60 * steady["started"]
-    check_the_books(command.run, ["default"])
+    command.check_the_books()
     assert json.loads(command.output()[command.output().index("\n{") :].partition("\n}\n")[0] + "}") == summary
 
 
@@ -88,7 +60,7 @@ def test_smoke_fails_on_a_slow_claude_and_names_the_gate(loadtests):
 
     assert command.end(SMOKE) == 1, command.output()
     assert 'gate "ttft.p95 < 1.5" failed' in command.output()
-    assert read(command.run)["verdict"] == "fail"
+    assert command.summary()["verdict"] == "fail"
 
 
 @pytest.mark.timeout(SMOKE)
@@ -121,7 +93,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(loadtests):
     assert [command.end(SMOKE) for command in commands] == [0, 0]
 
     for command in commands:
-        check_the_books(command.run, ["default"])
+        command.check_the_books()
 
 
 @pytest.mark.timeout(SMOKE)

@@ -1,0 +1,152 @@
+"""Rehearsals on virtual time: every scenario that allows it, and the same to the bit each time."""
+
+import json
+import multiprocessing
+import time
+
+import pytest
+
+from loadtests import scenario
+
+EITHER = [name for name in scenario.names() if not scenario.load(name)[0].needs]
+
+
+@pytest.mark.parametrize("name", EITHER)
+def test_every_scenario_passes_on_virtual_time_with_its_books_in_balance(loadtests, name: str):
+    command = loadtests("run", name, "--clock", "virtual", "--out", "run")
+
+    assert command.end(90) == 0, command.output()
+
+    summary = command.summary()
+    assert (summary["verdict"], summary["findings"]) == ("pass", [])
+    command.check_the_books()
+    assert command.leftovers() == []
+
+
+def burn(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_hash_seed(loadtests):
+    options = ["run", "retry_storm", "--clock", "virtual", "--out", "run", "--seed", "7"]
+    quiet = loadtests(*options, env={"PYTHONHASHSEED": "1"})
+    quiet.end(90)
+    burners = [multiprocessing.get_context("spawn").Process(target=burn, args=(60,)) for _ in range(4)]
+    for burner in burners:
+        burner.start()
+
+    try:
+        busy = loadtests(*options, env={"PYTHONHASHSEED": "2"})
+        busy.end(90)
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.join()
+
+    same = [json.dumps({**command.summary(), "machine": None, "versions": None}) for command in (quiet, busy)]
+    assert same[0] == same[1]
+    assert (quiet.run / "samples.jsonl").read_bytes() == (busy.run / "samples.jsonl").read_bytes()
+
+
+def test_another_seed_is_another_run(loadtests):
+    short = ["--clock", "virtual", "--out", "run", "--set", "phases.steady.seconds=3"]
+    commands = [loadtests("run", "smoke", *short, "--seed", seed) for seed in ("1", "2")]
+
+    assert [command.end(60) for command in commands] == [0, 0]
+
+    assert (
+        commands[0].run.joinpath("samples.jsonl").read_text() != commands[1].run.joinpath("samples.jsonl").read_text()
+    )
+
+
+def test_a_slow_claude_fails_smoke_on_virtual_time_too(loadtests):
+    slow = ["--set", "mock.latency.ttft.p50=2", "--set", "mock.latency.ttft.p95=4"]
+
+    command = loadtests("run", "smoke", "--clock", "virtual", "--out", "run", *slow)
+
+    assert command.end(60) == 1
+    assert 'gate "ttft.p95 < 1.5" failed' in command.output()
+
+
+@pytest.mark.parametrize(
+    ("change", "clock", "said"),
+    [
+        ("needs=[nginx, threads]", "virtual", "cannot run on virtual time: it needs nginx and threads"),
+        ("clock=real", "virtual", "--clock virtual: this scenario says clock: real"),
+        ("clock=virtual", "real", "--clock real: this scenario says clock: virtual"),
+    ],
+)
+def test_a_scenario_that_cannot_run_on_a_clock_says_why(loadtests, change: str, clock: str, said: str):
+    command = loadtests("run", "smoke", "--clock", clock, "--set", change, "--out", "run")
+
+    assert command.end(20) == 2
+    assert said in command.output()
+    assert not command.run.exists()
+
+
+def test_virtual_time_sees_no_setting_of_the_callers_shell(loadtests):
+    hostile = {"GATEWAY_ATTEMPT_TIMEOUT": "0.01", "ANTHROPIC_AUTH_TOKEN": "real", "HTTPS_PROXY": "http://192.0.2.1:1"}
+
+    command = loadtests("run", "smoke", "--clock", "virtual", "--out", "run", env=hostile)
+
+    assert command.end(60) == 0, command.output()
+
+
+def test_an_hour_is_rehearsed_in_minutes(loadtests, tmp_path):
+    """A tenth of it here; the whole hour took 61 s of one core where it was measured."""
+    hour = tmp_path / "hour.yaml"
+    hour.write_text(
+        "about: x\nclock: virtual\nload: {user: chat, rate: 10}\nphases: [{name: all, seconds: 360}]\n"
+        "gates: [goodput_ratio == 1, started > 3000]\n"
+    )
+
+    command = loadtests("run", str(hour), "--out", "run")
+
+    assert command.end(90) == 0, command.output()
+
+
+def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
+    plane = ["--x", "load.rate=2:10:2", "--y", "phases.dip.seconds=1:8:2", "--seeds", "1"]
+
+    command = loadtests("map", "retry_storm", *plane, "--out", "run")
+
+    assert command.end(90) == 0, command.output()
+    row = json.loads((command.run / "map-1.json").read_text())
+    assert {(cell["x"], cell["y"]): cell["collapsed"] for cell in row["cells"]} == {
+        (2, 1): 0.0,
+        (10, 1): 0.0,
+        (2, 8): 0.0,
+        (10, 8): 1.0,
+    }
+    assert row["agreement"] == {"cells": 4, "as_predicted": 4}
+    assert command.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--x", "load.rat=1:2:2", "--y", "load.patience=1:2:2"], 'did you mean "rate"?'),
+        (["--x", "load.rate=1:2:2", "--y", "gateway.atempts=1:2:2"], "gateway.atempts"),
+        (["--x", "load.rate=1:2:2", "--y", "load.patience=1:2:2", "--variant", "nave"], 'did you mean "naive"?'),
+        (["--set", "needs=[redis]"], "it needs redis"),
+    ],
+)
+def test_a_map_that_makes_no_sense_is_refused_before_hours_go_into_it(loadtests, arguments: list[str], said: str):
+    command = loadtests("map", "retry_storm", *arguments, "--out", "run")
+
+    assert command.end(30) == 2
+    assert said in command.output()
+    assert not command.run.exists()
+
+
+def test_a_map_that_is_interrupted_ends_at_once(loadtests):
+    command = loadtests("map", "retry_storm", "--out", "run")
+    command.wait_for(lambda: len(command.children()) > 0 and command.output())
+
+    command.process.send_signal(2)
+
+    assert command.end(5) == 130
+    assert "Traceback" not in command.output()
+    assert command.leftovers() == []
