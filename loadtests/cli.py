@@ -1,5 +1,6 @@
 """The `loadtests` command: list, show, run, ui, report."""
 
+import functools
 import json
 import shlex
 import signal
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,7 +17,8 @@ from loadtests import agreement, display, runner, scenario, stack
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun, LoadtestsError
 from loadtests.rundir import RunDir
-from loadtests.scenario import Scenario
+from loadtests.scenario import ClockName, Scenario
+from loadtests.target import Target
 
 app = typer.Typer(
     help="Rehearse an overload of Claude offline, and see which defence fixes it.",
@@ -33,10 +35,11 @@ Assignments = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The same seed: the same arrivals, replies and planned latencies.")]
 Clock = Annotated[
-    Literal["real", "virtual"] | None,
+    ClockName | None,
     typer.Option(help="virtual: no sockets, no sleeping, the same to the bit each time; default real."),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default runs/<time>-<name>.")]
+AIMED = "Load this gateway, which runs already, instead of starting ours; its Claude must be --mock."
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
 
 
@@ -65,13 +68,22 @@ def run(
     clock: Clock = None,
     out: Out = None,
     as_json: Json = False,
+    gateway: Annotated[str | None, typer.Option("--target", metavar="URL", help=AIMED)] = None,
+    mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
+    api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = runner.KEY,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
+    i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
 ) -> None:
     """Run a scenario: start the stack, send the load, judge what happened."""
     console = display.console(stderr=as_json)
     experiment, variants = _prepare(name, assignments, variant)
-    rehearse = _rehearse_on(experiment.choose_clock(clock))
+    chosen = experiment.choose_clock(clock)
+    rehearse = _rehearse_on(chosen)
+    if gateway is not None:
+        aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
+        rehearse = functools.partial(runner.rehearse, target=aimed)
     folder = runner.prepare(name, experiment, variants, seed, out, _command())
-    _announce(console, experiment, variants, folder, real=rehearse is runner.rehearse)
+    _announce(console, experiment, variants, folder, real=chosen == "real")
     invalid: InvalidRun | None = None
     with display.Progress(console, folder, experiment, seed) as progress:
         for each in variants:
@@ -98,7 +110,8 @@ def agree(name: NameOrFile, variant: Variants = None, assignments: Assignments =
     console = display.console()
     experiment, variants = _prepare(name, assignments, variant)
     found = {}
-    for clock in ("virtual", "real"):
+    clocks: tuple[ClockName, ...] = ("virtual", "real")
+    for clock in clocks:
         rehearse = _rehearse_on(experiment.choose_clock(clock))
         folder = runner.prepare(name, experiment, variants, seed, None, _command())
         _announce(console, experiment, variants, folder, real=clock == "real")
@@ -200,7 +213,26 @@ def _prepare(name: str, assignments: list[str] | None, chosen: list[str] | None)
     return experiment, variants
 
 
-def _rehearse_on(clock: str) -> Callable[..., None]:
+def _aim(
+    gateway: str,
+    mock: str | None,
+    api_key: str,
+    allow_remote: bool,
+    i_will_pay: bool,
+    variants: list[str],
+    clock: ClockName,
+) -> Target:
+    """A target that may be loaded, and whose upstream can be watched. Raises CannotRun."""
+    if mock is None:
+        raise CannotRun("--target needs --mock URL: the mock it speaks to is the witness of the run")
+    if len(variants) > 1:
+        raise CannotRun(f"--target is one gateway: say with --variant which one it is of {', '.join(variants)}")
+    if clock == "virtual":
+        raise CannotRun("--target: a gateway that runs already runs on the real clock")
+    return Target.checked(gateway, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
+
+
+def _rehearse_on(clock: ClockName) -> Callable[..., None]:
     """What runs a variant on this clock. Virtual time needs the gateway in this process, so it is imported late."""
     if clock == "real":
         return runner.rehearse

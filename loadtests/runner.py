@@ -23,6 +23,7 @@ from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
 from loadtests.scenario import Scenario
 from loadtests.stack import Mock, Program
+from loadtests.target import Target
 
 KEY = "loadtest"
 TICK = 0.5
@@ -30,20 +31,31 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
 
 
-def rehearse(run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None]) -> None:
+def rehearse(
+    run: RunDir,
+    scenario: Scenario,
+    variant: str,
+    seed: int,
+    show: Callable[[str, Row], None],
+    target: Target | None = None,
+) -> None:
     """Run one variant on real sockets and leave its raw rows in `run`. Raises CannotRun, InvalidRun."""
-    Rehearsal(run, scenario, variant, seed, show).execute()
+    Rehearsal(run, scenario, variant, seed, show, target).execute()
 
 
 @dataclasses.dataclass
 class Rehearsal:
-    """One variant while it runs. `show` is called twice a second, with the variant's name and the mock's stats."""
+    """One variant while it runs. `show` is called twice a second, with the variant's name and the mock's stats.
+
+    With a `target` the gateway and the mock run already: the mock is configured, the gateway is what it is.
+    """
 
     run: RunDir
     scenario: Scenario
     variant: str
     seed: int
     show: Callable[[str, Row], None] = lambda variant, stats: None
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         self.mock = Program("mock", self.run.log(self.variant, "mock"))
@@ -61,17 +73,36 @@ class Rehearsal:
     def started(self) -> Iterator[Mock]:
         """Mock and gateway up and proven to be joined: a canary sent to the gateway is in the mock's journal."""
         try:
-            config = self.run.log(self.variant, "mock").with_suffix(".json")
-            _write_json(config, {"seed": self.seed, **self.scenario.mock_config()})
-            self.mock.start(["mockclaude", "serve", "--config", str(config)], {})
-            self.gateway.start(["gateway_under_test"], self._gateway_environment())
-            self.mock.wait_until_healthy("/_mock/health")
-            self.gateway.wait_until_healthy("/readyz")
-            witness = Mock(self.mock.url)
+            witness = self._aimed_at(self.target) if self.target else self._start_stack()
             self._prove_the_canary(witness)
             yield witness
         finally:
             stack.stop(self.load, self.gateway, self.mock)
+
+    def _start_stack(self) -> Mock:
+        config = self.run.log(self.variant, "mock").with_suffix(".json")
+        config.write_text(json.dumps(self._mock_config(), indent=2) + "\n", encoding="utf-8")
+        self.mock.start(["mockclaude", "serve", "--config", str(config)], {})
+        self.gateway.start(["gateway_under_test"], self._gateway_environment())
+        self.mock.wait_until_healthy("/_mock/health")
+        self.gateway.wait_until_healthy("/readyz")
+        return Mock(self.mock.url)
+
+    def _aimed_at(self, target: Target) -> Mock:
+        self.gateway.url, self.mock.url = target.gateway, target.mock
+        witness = Mock(target.mock)
+        try:
+            witness.configure(self._mock_config())
+        except requests.RequestException as error:
+            raise CannotRun(f"--mock {target.mock}: {error}") from None
+        return witness
+
+    def _mock_config(self) -> Row:
+        return {"seed": self.seed, **self.scenario.mock_config()}
+
+    @property
+    def _key(self) -> str:
+        return self.target.key if self.target else KEY
 
     def start_load(self, *locust_options: str, alone: bool = False) -> None:
         plan = Plan(
@@ -80,14 +111,15 @@ class Rehearsal:
             seed=self.seed,
             gateway=self.gateway.url,
             mock=self.mock.url,
-            key=KEY,
+            key=self._key,
             samples=str(self.run.samples.resolve()),
             events=str(self.run.events.resolve()),
             alone=alone,
         )
         path = self.run.log(self.variant, "plan").with_suffix(".json")
         plan.write(path)
-        arguments = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", *locust_options]
+        permissions = self.target.permissions if self.target else ()
+        arguments = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", *locust_options, *permissions]
         self.load.start(arguments, {VARIABLE: str(path.resolve())}, listens=False)
 
     def watch(self, witness: Mock, until: Callable[[], bool]) -> None:
@@ -120,7 +152,8 @@ class Rehearsal:
         self.run.note(self.variant, "journal_read", program="mock", lost=witness.lost)
 
     def save_journal(self, witness: Mock) -> None:
-        rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in witness.drain()])
+        for records in witness.drain():
+            rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in records])
 
     def _demand_life(self, *programs: Program) -> None:
         for program in programs or (self.mock, self.gateway, self.load):
@@ -143,8 +176,8 @@ class Rehearsal:
     def _prove_the_canary(self, witness: Mock) -> None:
         name = f"canary-{self.variant}-{self.seed}"
         try:
-            status = stack.ask_gateway(self.gateway.url, KEY, name, self.scenario.load.model)
-            seen = any(record["request_id"] == name for record in witness.drain())
+            status = stack.ask_gateway(self.gateway.url, self._key, name, self.scenario.load.model)
+            seen = any(record["request_id"] == name for records in witness.drain() for record in records)
         except requests.RequestException as error:
             raise CannotRun(f"{self.variant}: the canary request failed: {error}") from None
         if not seen:
@@ -218,14 +251,12 @@ def machine() -> Row:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}}
+    """Of Python and of what a run stands on, as far as it is installed."""
+    installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
+    return {"python": platform.python_version(), **{name: installed[name] for name in VERSIONS if name in installed}}
 
 
 def _problem_at(prefix: tuple[str, ...], problem: Row, source: Document) -> ScenarioError:
     path = (*prefix, *problem["loc"])
     dotted = ".".join(str(step) for step in path)
     return ScenarioError(source.place(path), f"{dotted}: {problem['message']}")
-
-
-def _write_json(path: Path, value: Row) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -25,6 +25,9 @@ Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
+ClockName = Literal["real", "virtual"]
+
+
 class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -122,8 +125,8 @@ class Scenario(Section):
         spans = {span.name: span for span in self.spans()}
         return {**self.mock, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
 
-    def choose_clock(self, asked: str | None) -> str:
-        """`real` or `virtual`. Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
+    def choose_clock(self, asked: ClockName | None) -> ClockName:
+        """Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
         if self.needs and "virtual" in (asked, self.clock):
             raise CannotRun(f"this scenario cannot run on virtual time: it needs {' and '.join(self.needs)}")
         if asked and self.clock not in ("either", asked):

@@ -140,12 +140,18 @@ class Mock:
         """End what still runs there: its callers are gone."""
         self._http.post(f"{self.url}/_mock/close", timeout=CONTROL_TIMEOUT).raise_for_status()
 
-    def drain(self) -> Iterator[Row]:
-        """The journal records closed since the last drain."""
+    def configure(self, config: Row) -> None:
+        """Put these sections in force. Raises CannotRun when the mock does not accept them."""
+        answer = self._http.put(f"{self.url}/_mock/config", json=config, timeout=CONTROL_TIMEOUT)
+        if answer.status_code != 200:
+            raise CannotRun(f"the mock at {self.url} refused its configuration: {answer.text[:500]}")
+
+    def drain(self) -> Iterator[list[Row]]:
+        """The journal records closed since the last drain, page by page: what was given is not asked for again."""
         while True:
             page = self._get(f"/_mock/journal?after={self._cursor}&limit={JOURNAL_PAGE}")
             self._cursor, self.lost = page["cursor"], page["lost"]
-            yield from page["records"]
+            yield page["records"]
             if len(page["records"]) < JOURNAL_PAGE:
                 return
 

@@ -1,11 +1,29 @@
 """Where load may go. Loopback always; elsewhere only when asked for; the paid API only when asked for by its price."""
 
+import dataclasses
 import ipaddress
 from urllib.parse import urlsplit
 
 from loadtests.errors import CannotRun
 
 PAID = "anthropic.com"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A gateway that runs already, and the mock it speaks to. `permissions`: the guard's options that were given."""
+
+    gateway: str
+    mock: str
+    key: str
+    permissions: tuple[str, ...] = ()
+
+    @classmethod
+    def checked(cls, gateway: str, mock: str, key: str, *, allow_remote: bool, i_will_pay: bool) -> "Target":
+        """Raises CannotRun: a bad URL, or a refusal."""
+        given = {"--allow-remote": allow_remote, "--i-will-pay": i_will_pay}
+        urls = [check(url, allow_remote=allow_remote, i_will_pay=i_will_pay) for url in (gateway, mock)]
+        return cls(urls[0], urls[1], key, tuple(name for name, on in given.items() if on))
 
 
 def check(url: str, *, allow_remote: bool, i_will_pay: bool) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from loadtests import target
 from loadtests.errors import CannotRun
+from loadtests.target import Target
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,15 @@ def test_the_paid_api_needs_a_word_of_its_own(url: str):
 def test_what_is_no_url_is_said_to_be_none(url: str):
     with pytest.raises(CannotRun, match="expected a URL"):
         target.check(url, allow_remote=True, i_will_pay=True)
+
+
+def test_a_target_carries_the_permissions_it_was_given():
+    aimed = Target.checked("http://10.0.0.5/", "http://127.0.0.1:1", "k", allow_remote=True, i_will_pay=False)
+
+    assert aimed == Target("http://10.0.0.5", "http://127.0.0.1:1", "k", ("--allow-remote",))
+
+
+@pytest.mark.parametrize("urls", [("http://10.0.0.5", "http://localhost"), ("http://localhost", "http://10.0.0.5")])
+def test_neither_the_target_nor_its_mock_may_be_elsewhere_without_permission(urls: tuple[str, str]):
+    with pytest.raises(CannotRun, match="--allow-remote"):
+        Target.checked(*urls, "k", allow_remote=False, i_will_pay=False)

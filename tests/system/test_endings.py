@@ -139,6 +139,17 @@ def test_a_folder_that_has_a_run_is_not_written_over(loadtests, tmp_path: Path):
         (["run", "smoke", "--variant", "naive"], "--variant naive: expected one of: default"),
         (["run", "smoke", "--set", "load.rate"], "expected KEY=VALUE"),
         (["report", "."], "expected the folder of a run"),
+        (["run", "smoke", "--target", "http://127.0.0.1:1"], "--target needs --mock URL"),
+        (["run", "smoke", "--target", "http://10.1.2.3", "--mock", "http://127.0.0.1:1"], "--allow-remote"),
+        (["run", "smoke", "--target", "https://api.anthropic.com", "--mock", "http://127.0.0.1:1"], "--i-will-pay"),
+        (
+            ["run", "retry_storm", "--target", "http://127.0.0.1:1", "--mock", "http://127.0.0.1:1"],
+            "say with --variant",
+        ),
+        (
+            ["run", "smoke", "--target", "http://127.0.0.1:1", "--mock", "http://127.0.0.1:1"],
+            "--mock http://127.0.0.1:1",
+        ),
     ],
 )
 def test_a_bad_command_says_what_was_expected(loadtests, arguments: list[str], said: str):

@@ -1,11 +1,14 @@
 """The product for real: whole rehearsals on real sockets, with their verdicts and their books in balance."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 
-from loadtests import rundir
+from loadtests import rundir, stack
+from loadtests.stack import Program
 
 STORM = 600.0
 SMOKE = 60.0
@@ -116,3 +119,42 @@ def test_the_web_ui_starts_the_run_as_often_as_asked(loadtests):
     command.process.send_signal(2)
     assert command.end(5) == 130
     assert command.leftovers() == []
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Program, Program, Program]]:
+    """A mock, a gateway that speaks to it, and a mock that nobody speaks to: programs that somebody else started."""
+    mock, gateway, other = (Program(name, tmp_path / f"{name}.log") for name in ("mock", "gateway", "other"))
+    mock.start(["mockclaude", "serve"], {})
+    other.start(["mockclaude", "serve"], {})
+    keys = {"ANTHROPIC_BASE_URL": mock.url, "ANTHROPIC_API_KEY": "k", "VALID_API_KEYS": "theirs"}
+    gateway.start(["gateway_under_test"], keys)
+    for program, path in ((mock, "/_mock/health"), (other, "/_mock/health"), (gateway, "/readyz")):
+        program.wait_until_healthy(path)
+    yield mock, gateway, other
+    stack.stop(mock, gateway, other)
+
+
+@pytest.mark.timeout(SMOKE)
+def test_a_gateway_that_runs_already_can_be_the_target(loadtests, running):
+    mock, gateway, _ = running
+    aimed = ["--target", gateway.url, "--mock", mock.url, "--api-key", "theirs"]
+
+    command = loadtests("run", "smoke", "--out", "run", "--set", "phases.steady.seconds=4", *aimed)
+
+    assert command.end(SMOKE) == 0, command.output()
+    steady = command.summary()["variants"]["default"]["phases"]["steady"]
+    assert steady["amplification"] == 1
+    assert (mock.exit_code, gateway.exit_code) == (None, None)
+
+
+@pytest.mark.timeout(SMOKE)
+def test_a_target_that_speaks_to_another_claude_gets_no_load(loadtests, running):
+    mock, gateway, other = running
+    aimed = ["--target", gateway.url, "--mock", other.url, "--api-key", "theirs"]
+
+    command = loadtests("run", "smoke", "--out", "run", *aimed)
+
+    assert command.end(SMOKE) == 2
+    assert "the canary request is not in the mock's journal" in command.output()
+    assert stack.Mock(mock.url).stats()["arrived"] == 1  # the canary alone
