@@ -127,8 +127,9 @@ def web_port(wanted: int | None, usual: int = 8089) -> int:
 class Mock:
     """The mock's control plane: the independent witness of a run. Raises requests.RequestException when it is gone."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, page: int = JOURNAL_PAGE) -> None:
         self.url = url
+        self._page = page
         self._http = _session()
         self._cursor = 0
         self.lost = 0
@@ -149,10 +150,10 @@ class Mock:
     def drain(self) -> Iterator[list[Row]]:
         """The journal records closed since the last drain, page by page: what was given is not asked for again."""
         while True:
-            page = self._get(f"/_mock/journal?after={self._cursor}&limit={JOURNAL_PAGE}")
+            page = self._get(f"/_mock/journal?after={self._cursor}&limit={self._page}")
             self._cursor, self.lost = page["cursor"], page["lost"]
             yield page["records"]
-            if len(page["records"]) < JOURNAL_PAGE:
+            if len(page["records"]) < self._page:
                 return
 
     def _get(self, path: str) -> Row:

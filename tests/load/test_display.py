@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loadtests import display, load, rundir
+from loadtests import display, load, maps, rundir
+from loadtests.agreement import Figure
 from loadtests.display import Follower, Progress, Tail
+from loadtests.maps import Axis, Plane
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Sample
 from loadtests.scenario import Scenario
@@ -147,3 +149,39 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         assert word in text
     assert "small: fail" in text
     assert "…" not in text
+
+
+def test_figures_of_two_clocks_stand_side_by_side():
+    written = io.StringIO()
+    figures = [
+        Figure("naive.after", "e2e.p50", 1.0, 1.05, 0.1),
+        Figure("naive", "recovery_s", 7.0, None, 2.0),
+    ]
+
+    Console(file=written, width=120).print(display.agreement(figures))
+
+    lines = written.getvalue().splitlines()
+    assert lines[1].split() == ["naive.after", "e2e.p50", "1", "1.05", "0.1", "agrees"]
+    assert lines[2].split() == ["naive", "recovery_s", "7", "-", "2", "differs"]
+
+
+def test_a_map_in_the_terminal_has_the_largest_y_on_top_and_a_star_where_collapse_was_predicted():
+    plane = Plane(Axis("load.rate", (2, 4)), Axis("dip", (1, 3)), "naive", "x * y > 6", "area")
+    row = maps.result("small", plane, 2, [1, 1, 1, 1, 1, 1, 0, 1])
+    written = io.StringIO()
+
+    Console(file=written, width=120).print(display.map_of(plane, row))
+
+    lines = [line.split() for line in written.getvalue().splitlines()]
+    assert lines[:3] == [["dip", "/", "load.rate", "2", "4"], ["3", "0", "50*"], ["1", "0", "0"]]
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_long_work_shows_how_far_it_is_and_gives_every_result(terminal: bool):
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, width=120)
+
+    found = list(display.track(console, iter([0.1, 0.2, 0.3]), "naive: rate x dip", 3))
+
+    assert found == [0.1, 0.2, 0.3]
+    assert "naive: rate x dip" in written.getvalue()
