@@ -6,7 +6,7 @@ GatewayError
   Overloaded     503  Claude has no capacity (529)                     retryable
   Unreachable    503  no connection to Claude                          retryable
   Timeout        504  the attempt or the request ran out of time       retryable
-  Rejected       4xx  the caller must change the request
+  Rejected       4xx  the caller must change the request               not, but for Claude's 408 and 409
   UpstreamError  502  Claude failed, or its answer is broken or empty  retryable unless it says otherwise
   Configuration  500  we are set up wrongly: Claude refuses our key
 """
@@ -87,9 +87,10 @@ class Timeout(GatewayError):
 class Rejected(GatewayError):
     type = "rejected"
 
-    def __init__(self, message: str, *, status: int = 400) -> None:
+    def __init__(self, message: str, *, status: int = 400, retryable: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.retryable = retryable
 
 
 class UpstreamError(GatewayError):
@@ -118,7 +119,8 @@ def from_claude(status: int, retry_after: float | None = None) -> GatewayError:
         case 413:
             return Rejected("Claude says the request is too large", status=413)
         case _ if 400 <= status < 500:
-            return Rejected(f"Claude does not accept the request (its status {status})")
+            # 408 and 409 are of the moment: the SDK tries them again too (claude-api.md 3.1)
+            return Rejected(f"Claude does not accept the request (its status {status})", retryable=status in (408, 409))
         case _:
             return UpstreamError(f"Claude failed (its status {status})", retryable=status >= 500)
 

@@ -66,12 +66,32 @@ def serve(chosen: settings.Settings, listener: socket.socket) -> int:
     log = logs.make()
     app.warn_of_strangers(log)
     application = app.create_app(chosen, log=log)
-    logging.getLogger("uvicorn.error").addFilter(_not_a_cancellation)
+    theirs = logging.getLogger("uvicorn.error")
+    theirs.addFilter(_not_a_cancellation)
+    theirs.addHandler(_Lines(log))
     config = uvicorn.Config(
-        application, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE, lifespan="on"
+        application,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE,
+        lifespan="on",
     )
     Server(config, application.state.upstream, log).run(sockets=[listener])
     return 0
+
+
+class _Lines(logging.Handler):
+    """uvicorn's warnings as lines of our log: a file of JSON lines has nothing else in it."""
+
+    def __init__(self, log: logs.Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = self.formatter or logging.Formatter()
+        error = trace.formatException(record.exc_info) if record.exc_info else None
+        self._log.warning("server", message=record.getMessage(), error=error)
 
 
 def _exit_with(code: int) -> Callable[[int, FrameType | None], None]:

@@ -1,5 +1,30 @@
-"""`python -m loadtests`: the same as the `loadtests` command."""
+"""The `loadtests` command and `python -m loadtests`: each ending has its exit code, from the first moment on."""
 
-from loadtests.cli import main
+import signal
+import sys
+from types import FrameType
 
-main()
+from loadtests.errors import Interrupted, LoadtestsError
+
+
+def main() -> None:
+    """Run the command line; the handlers stand before the imports, which take a moment."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from loadtests.cli import app
+
+        app(standalone_mode=True)
+    except (LoadtestsError, Interrupted) as error:
+        print(f"loadtests: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the programs are being stopped
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}; every program it started is stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,10 @@
 import functools
 import json
 import shlex
-import signal
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from loadtests import agreement, display, runner, scenario, stack
 from loadtests.document import did_you_mean
-from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun, LoadtestsError
+from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun
 from loadtests.rundir import RunDir
 from loadtests.scenario import ClockName, Scenario
 from loadtests.target import Target
@@ -27,6 +26,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"loadtests {metadata.version('mockclaude')}")
+        raise typer.Exit
+
 
 NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A scenario's name (`list`), or its YAML file.")]
 Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="V", help="Run only this one; repeatable.")]
@@ -41,6 +47,15 @@ Clock = Annotated[
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default runs/<time>-<name>.")]
 AIMED = "Load this gateway, which runs already, instead of starting ours; its Claude must be --mock."
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print it.")
+    ] = False,
+) -> None:
+    """Rehearse an overload of Claude offline, and see which defence fixes it."""
 
 
 @app.command("list")
@@ -163,18 +178,21 @@ def draw_map(
 @app.command()
 def ui(
     name: NameOrFile,
-    variant: Variants = None,
+    variant: Annotated[str | None, typer.Option(metavar="V", help="The variant to run; default the last.")] = None,
     assignments: Assignments = None,
     seed: Seed = 1,
     out: Out = None,
-    port: Annotated[int | None, typer.Option(help="The web UI's port; default 8089, or a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The web UI's port; default 8089, or a free one.")
+    ] = None,
 ) -> None:
-    """Open Locust's web UI on one variant of a scenario; Start there begins the run at its T0."""
+    """Open Locust's web UI on one variant of a scenario. Start there begins the run at its T0, and again from nothing;
+    Ctrl-C ends it and judges the last one."""
     console = display.console()
-    experiment, variants = _prepare(name, assignments, variant)
-    if variant is None and len(variants) > 1:
-        console.print(f"variant: {variants[-1]} (of {', '.join(variants)}; choose with --variant)")
+    experiment, variants = _prepare(name, assignments, [variant] if variant else None)
     chosen = variants[-1]
+    if len(variants) > 1:
+        console.print(f"variant: {chosen} (of {', '.join(variants)}; choose with --variant)")
     folder = runner.prepare(name, experiment, [chosen], seed, out, _command())
     web_port = stack.web_port(port)
     rehearsal = runner.Rehearsal(folder, experiment, chosen, seed)
@@ -184,8 +202,13 @@ def ui(
         rehearsal.load.url = url = f"http://127.0.0.1:{web_port}"
         rehearsal.load.wait_until_healthy("/")
         console.print(f"web UI: {url}   gateway: {rehearsal.gateway.url}   mock: {rehearsal.mock.url}")
-        console.print(f"raw data: {folder.path}   Ctrl-C ends it; then: loadtests report {folder.path}")
-        rehearsal.watch(witness, until=lambda: False)
+        console.print(f"raw data: {folder.path}   Start begins the run; Ctrl-C ends it and judges it", soft_wrap=True)
+        try:
+            rehearsal.watch(witness, until=lambda: False)
+        except Interrupted:
+            if rehearsal.has_happened("started"):
+                _judge_last(console, rehearsal, witness)
+            raise
 
 
 @app.command()
@@ -200,6 +223,15 @@ def report(
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     display.show_summary(display.console(stderr=as_json), summary, folder, experiment)
     _exit_with(summary)
+
+
+def _judge_last(console: Console, rehearsal: runner.Rehearsal, witness: stack.Mock) -> None:
+    """The web UI is closed: what its last Start did is judged like any run, though it may have been cut short."""
+    try:
+        rehearsal.read_to_the_end(witness)
+    except InvalidRun as cut_short:
+        console.print(str(cut_short), soft_wrap=True, markup=False)
+    display.show_summary(console, runner.judge(rehearsal.run), rehearsal.run, rehearsal.scenario)
 
 
 def _prepare(name: str, assignments: list[str] | None, chosen: list[str] | None) -> tuple[Scenario, list[str]]:
@@ -256,20 +288,3 @@ def _command() -> list[str]:
 def _exit_with(summary: dict[str, Any]) -> None:
     code = {"pass": EXIT_PASS, "fail": EXIT_FAIL, "invalid": InvalidRun.exit_code}[summary["verdict"]]
     raise typer.Exit(code)
-
-
-def main() -> None:
-    """The command's entry point: maps each ending to its exit code."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        app(standalone_mode=True)
-    except (LoadtestsError, Interrupted) as error:
-        print(f"loadtests: {error}", file=sys.stderr, flush=True)
-        sys.exit(error.exit_code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the programs are being stopped
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}; every program it started is stopped")

@@ -8,7 +8,7 @@ request is a greenlet of its own.
 import json
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import gevent
 from gevent.pool import Group
@@ -28,8 +28,10 @@ LAG_WORTH_RECORDING = 0.25
 class Dispatcher:
     """One run of a plan. Times are seconds since T0: the moment the mock answered our reset."""
 
-    def __init__(self, plan: Plan, report: Callable[[Sample], None]) -> None:
+    def __init__(self, plan: Plan, start: int, report: Callable[[Sample], None]) -> None:
+        """`start` counts from 1: the web UI may start a plan again, and its requests are others then."""
         self.plan = plan
+        self._suffix = "" if start == 1 else f".{start}"
         self.scenario = plan.load_scenario()
         self.arrivals = plan.arrivals(self.scenario)
         self._report = report
@@ -40,9 +42,10 @@ class Dispatcher:
         self._t0 = 0.0
 
     def run(self) -> None:
+        mode: Literal["w", "a"] = "w" if self.plan.alone else "a"
         with (
-            open(self.plan.samples, "a", buffering=1) as samples,
-            open(self.plan.events, "a", buffering=1) as events,
+            open(self.plan.samples, mode, buffering=1) as samples,
+            open(self.plan.events, mode, buffering=1) as events,
         ):
             self._samples, self._events = samples, events
             reset = caller.post(caller.connect(self.plan.mock), "/_mock/reset")
@@ -72,12 +75,13 @@ class Dispatcher:
     def _ask(self, arrival: Arrival) -> None:
         self._sent += 1
         load = self.scenario.load
-        exchange = Exchange(arrival.request_id, arrival.at, sent=self.now())
+        request_id = arrival.request_id + self._suffix
+        exchange = Exchange(request_id, arrival.at, sent=self.now())
         try:
             sample = caller.send(
                 self._http,
                 client.PATHS[load.user],
-                client.headers_of(arrival.request_id, self.plan.key),
+                client.headers_of(request_id, self.plan.key),
                 client.body_of(arrival.message, load.model, load.max_tokens),
                 exchange,
                 self.now,
@@ -114,10 +118,12 @@ class OpenLoopUser(User):
     fixed_count = 1
     wait_time = constant(0)
     plan: Plan
+    starts = 0
 
     @task
     def rehearse(self) -> None:
-        Dispatcher(self.plan, lambda sample: hooks.show(self.environment, _path(self.plan), sample)).run()
+        OpenLoopUser.starts += 1
+        Dispatcher(self.plan, self.starts, lambda sample: hooks.show(self.environment, _path(self.plan), sample)).run()
         _finish(self.environment)
 
 

@@ -49,7 +49,9 @@ class Document:
             self.places.setdefault(path, f"--set {assignment}")
         index = _index(container, last, assignment)
         container[index] = value
-        self.places[(*path, index)] = f"--set {assignment}"
+        path = (*path, index)
+        self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
+        self.places[path] = f"--set {assignment}"
 
 
 def read(path: Path) -> Document:

@@ -54,9 +54,9 @@ class Load(Protocol):
 
 def schedule(load: Load, seconds: float, seed: int, variant: str) -> list[Arrival]:
     """Every arrival of a run of `seconds`. Times depend on load and seed alone: each variant meets the same crowd."""
-    times = GAPS[load.arrivals](load.rate, random.Random(f"{seed}:arrivals"))
+    times = TIMES[load.arrivals](load.rate, random.Random(f"{seed}:arrivals"))
     prompts = random.Random(f"{seed}:prompts")
-    starts = itertools.takewhile(lambda at: at < seconds, itertools.accumulate(times))
+    starts = itertools.takewhile(lambda at: at < seconds, (round(at, 6) for at in times))
     return [
         Arrival(at, f"{variant}-{seed}-{number:06d}", question(number, prompts))
         for number, at in enumerate(starts, start=1)
@@ -64,15 +64,14 @@ def schedule(load: Load, seconds: float, seed: int, variant: str) -> list[Arriva
 
 
 def _constant(rate: float, rng: random.Random) -> Iterator[float]:
-    return itertools.repeat(1 / rate)
+    return (number / rate for number in itertools.count(1))  # not a sum of gaps, which would drift
 
 
 def _poisson(rate: float, rng: random.Random) -> Iterator[float]:
-    while True:
-        yield rng.expovariate(rate)
+    return itertools.accumulate(rng.expovariate(rate) for _ in itertools.count())
 
 
-GAPS = {"constant": _constant, "poisson": _poisson}
+TIMES = {"constant": _constant, "poisson": _poisson}
 
 
 def question(name: object, rng: random.Random) -> str:

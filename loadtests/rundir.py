@@ -59,6 +59,9 @@ class RunDir:
         """Raises CannotRun when this is no run's folder."""
         if not self.about.is_file() or not self.scenario.is_file():
             raise CannotRun(f"{self.path}: no run.json and scenario.yaml there; expected the folder of a run")
+        for path in (self.samples, self.journal, self.events):
+            if not path.is_file():
+                raise CannotRun(f"{path} is missing: without it this run cannot be judged")
         about = About(**json.loads(self.about.read_text(encoding="utf-8")))
         return about, scenario.parse(document.read(self.scenario))
 
@@ -69,6 +72,10 @@ class RunDir:
         """The attempts since T0: the web UI may have started the load before, with the same request ids."""
         start = max((row["wall"] for row in self.events_of(variant) if row["event"] == "started"), default=0.0)
         return [row for row in rows(self.journal) if row["variant"] == variant and row["wall"] >= start]
+
+    def journal_rows(self, variant: str) -> int:
+        """How many records the file has, those of earlier starts among them."""
+        return sum(row["variant"] == variant for row in rows(self.journal))
 
     def events_of(self, variant: str) -> list[Row]:
         return [row for row in rows(self.events) if row["variant"] == variant]

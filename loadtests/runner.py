@@ -61,6 +61,7 @@ class Rehearsal:
         self.mock = Program("mock", self.run.log(self.variant, "mock"))
         self.gateway = Program("gateway", self.run.log(self.variant, "gateway"))
         self.load = Program("load generator", self.run.log(self.variant, "load"))
+        self._saved = 0
 
     def execute(self) -> None:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
@@ -138,9 +139,11 @@ class Rehearsal:
 
     def read_to_the_end(self, witness: Mock) -> None:
         """Stop the gateway, which logs what it leaves open; then nothing can reach the mock any more, and its journal
-        has an end."""
+        has an end. Raises InvalidRun when the load or the mock ended before their time."""
         stack.stop(self.load, self.gateway)
         self._demand_life(self.mock)
+        if not self.has_happened("ended"):
+            self._died(f"the load generator stopped before the load was sent: {self.load.last_words()}")
         try:
             witness.close()
             self.save_journal(witness)
@@ -149,16 +152,23 @@ class Rehearsal:
             self._died(f"the mock's journal could not be read to its end: {error}")
         for stall in stats["stalls"]:
             self.run.note(self.variant, "lag", program="mock", at=stall["t"], seconds=stall["seconds"])
-        self.run.note(self.variant, "journal_read", program="mock", lost=witness.lost)
+        self.run.note(self.variant, "journal_read", program="mock", lost=witness.lost, records=self._saved)
 
     def save_journal(self, witness: Mock) -> None:
         for records in witness.drain():
             rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in records])
+            self._saved += len(records)
 
     def _demand_life(self, *programs: Program) -> None:
         for program in programs or (self.mock, self.gateway, self.load):
             if program.exit_code is not None and (program is not self.load or program.exit_code != 0):
+                if not self.has_happened("started"):
+                    raise CannotRun(f"{self.variant}: the {program.name} ended at start, {program.last_words()}")
                 self._died(f"the {program.name} died in the middle of the run: {program.last_words()}")
+
+    def has_happened(self, event: str) -> bool:
+        """Whether the load process has noted `event` (started, ended)."""
+        return any(row["event"] == event for row in self.run.events_of(self.variant))
 
     def _died(self, message: str) -> None:
         self.run.note(self.variant, "died", message=message)

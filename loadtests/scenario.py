@@ -25,6 +25,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
+MOST_REQUESTS = 1_000_000
 ClockName = Literal["real", "virtual"]
 
 
@@ -46,14 +47,14 @@ class Load(Section):
     arrivals: Literal["constant", "poisson"] = "poisson"
     rate: Positive
     patience: Positive = 60.0
-    model: str = "claude-haiku-4-5"
+    model: Annotated[str, Field(pattern="^claude-")] = "claude-haiku-4-5"
     max_tokens: Annotated[int, Field(ge=1, le=8096, strict=True)] = 120
 
 
 class Phase(Section):
     name: Name
     seconds: Positive
-    judge: bool = True
+    judge: Annotated[bool, Field(strict=True)] = True
 
 
 class Expectation(Section):
@@ -73,6 +74,8 @@ class Expectation(Section):
         bounds = [bound for bound in (self.at_most, self.at_least, self.tolerance) if bound is not None]
         if len(bounds) != 1:
             raise ValueError('expected exactly one of "at_most", "at_least", "tolerance"')
+        if not gates.met(self.model_dump(), self.predicted):
+            raise ValueError(f"what is predicted, {self.predicted:g}, is not within its own bound, {bounds[0]:g}")
         return self
 
 
@@ -173,7 +176,9 @@ def load(name_or_file: str, assignments: Iterable[str] = ()) -> tuple[Scenario, 
     """The scenario and the document it came from. Raises CannotRun; ScenarioError names file, line and what was
     expected."""
     source = document.read(find(name_or_file))
+    variants = source.data.get("variants")
     for assignment in assignments:
+        _check_variant(assignment, variants if isinstance(variants, dict) else {"default": {}})
         source.set(assignment)
     return parse(source), source
 
@@ -189,6 +194,14 @@ def parse(source: Document) -> Scenario:
 
 def to_yaml(scenario: Scenario) -> str:
     return yaml.safe_dump(scenario.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _check_variant(assignment: str, known: Iterable[str]) -> None:
+    """A `--set` may change a variant; one that would make another is a typo."""
+    step, _, name = assignment.partition("=")[0].partition(".")
+    if step == "variants" and name and name.partition(".")[0] not in known:
+        hint = document.did_you_mean(name.partition(".")[0], known)
+        raise CannotRun(f'--set {assignment}: no variant "{name.partition(".")[0]}"; {hint}')
 
 
 def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
@@ -216,10 +229,18 @@ def _explain(problem: Any, path: tuple[str | int, ...]) -> str:
             return f" is missing; every {_what(path)} needs it"
         case "value_error":
             return f": {problem['ctx']['error']}"
+        case "string_pattern_mismatch" if problem["ctx"]["pattern"].startswith("^["):
+            return f': got "{got}", expected a name: a letter, then letters, digits, - or _'
+        case "string_pattern_mismatch":
+            return f': got "{got}", expected a model that starts with "claude-"'
+        case "model_type" | "dict_type":
+            return f": got {_shown(got)}, expected a mapping of keys to values"
         case _:
-            wanted = problem["msg"].removeprefix("Input should be ").replace("dictionary or instance of", "mapping of")
-            shown = "nothing" if got is None else f'"{got}"' if isinstance(got, str) else repr(got)
-            return f": got {shown}, expected: {wanted}"
+            return f": got {_shown(got)}, expected: {problem['msg'].removeprefix('Input should be ')}"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def _what(path: tuple[str | int, ...]) -> str:
@@ -256,6 +277,13 @@ def _check_references(scenario: Scenario, source: Document) -> None:
             raise ScenarioError(source.place(("phases", index)), f'two phases are called "{name}"')
     if not any(phase.judge for phase in scenario.phases):
         raise ScenarioError(source.place(("phases",)), "no phase is judged; leave `judge: false` off at least one")
+    for name in scenario.variants:
+        if name in phases:
+            raise ScenarioError(source.place(("variants", name)), f'a variant and a phase are both called "{name}"')
+    requests = scenario.load.rate * scenario.seconds
+    if requests > MOST_REQUESTS:
+        text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"
+        raise ScenarioError(source.place(("load", "rate")), f"load.rate: got {text}")
     for index, text in enumerate(scenario.gates):
         try:
             gates.parse(text, scenario.variants, phases)
@@ -268,7 +296,11 @@ def _check_references(scenario: Scenario, source: Document) -> None:
     entries = scenario.mock.get("timeline")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "phase" in entry:
-            _check_name(entry["phase"], phases, ("mock", "timeline", index, "phase"), source)
+            path = ("mock", "timeline", index, "phase")
+            _check_name(entry["phase"], phases, path, source)
+            if "at" in entry or "for" in entry:
+                text = 'has a "phase" and its own "at" or "for"; expected one or the other'
+                raise ScenarioError(source.place(path), f"mock.timeline.{index}: {text}")
 
 
 def _check_expectation(

@@ -193,7 +193,10 @@ def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
     try:
         found: list[Row] = json.loads(finished.stdout)
     except ValueError:
-        raise CannotRun(f"python -m {module} cannot check its settings:\n{finished.stderr[-2000:]}") from None
+        said = (finished.stderr + finished.stdout)[-2000:]
+        raise CannotRun(
+            f"python -m {module} cannot check its settings, exit code {finished.returncode}:\n{said}"
+        ) from None
     return found
 
 

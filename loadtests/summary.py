@@ -20,6 +20,7 @@ class Variant:
     """One variant's run: its figures by phase and over all judged phases, and why it cannot be trusted, if so."""
 
     name: str
+    ran: bool
     observed: Observed
     phases: dict[str, Row]
     judged: Row
@@ -28,6 +29,8 @@ class Variant:
     findings: list[str]
 
     def measured(self, phase: str | None, metric: str) -> float | None:
+        if not self.ran:
+            return None
         if metric in gates.OF_A_VARIANT:
             return self.recovery
         return gates.value(self.phases[phase] if phase else self.judged, metric)
@@ -68,25 +71,31 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
-    events = run.events_of(name)
+    reasons = _distrust(run, name, judged, phases, len(observed.samples))
+    ran = bool(run.events_of(name))
     return Variant(
         name=name,
+        ran=ran,
         observed=observed,
         phases=phases,
         judged=metrics.phase_figures(observed, judged, scenario.slo),
         recovery=metrics.recovery(observed, scenario),
-        reasons=[f"{name}: {reason}" for reason in _distrust(events, judged, phases, len(observed.samples))],
-        findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, judged, phases)],
+        reasons=[f"{name}: {reason}" for reason in reasons],
+        findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, judged, phases)] if ran else [],
     )
 
 
-def _distrust(events: Sequence[Row], judged: Sequence[Span], phases: Row, samples: int) -> list[str]:
+def _distrust(run: RunDir, name: str, judged: Sequence[Span], phases: Row, samples: int) -> list[str]:
     """Why the run cannot be trusted: what failed first stands first."""
+    events = run.events_of(name)
+    if not events:
+        return ["it was not run"]
     cut_short = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
-    return [*(cut_short or _incomplete(events, samples)), *_stood_still(events, judged), *_sent_late(judged, phases)]
+    incomplete = cut_short or _incomplete(events, samples, run.journal_rows(name))
+    return [*incomplete, *_stood_still(events, judged), *_sent_late(judged, phases)]
 
 
-def _incomplete(events: Sequence[Row], samples: int) -> list[str]:
+def _incomplete(events: Sequence[Row], samples: int, journal: int) -> list[str]:
     """What is missing from the records of a run that nobody cut short."""
     ended = [event for event in events if event["event"] == "ended"]
     read = [event for event in events if event["event"] == "journal_read"]
@@ -96,8 +105,11 @@ def _incomplete(events: Sequence[Row], samples: int) -> list[str]:
         return ["the mock's journal was not read to its end"]
     reasons = []
     sent, lost = sum(event["sent"] for event in ended), sum(event["lost"] for event in read)
+    recorded = sum(event["records"] for event in read)
     if sent > samples:
         reasons.append(f"{sent - samples} of {sent} requests sent left no sample")
+    if recorded > journal:
+        reasons.append(f"{recorded - journal} of {recorded} journal records are missing from journal.jsonl")
     if lost:
         reasons.append(f"{lost} journal records were lost: the mock keeps the newest 100,000 until they are read")
     return reasons
@@ -179,6 +191,9 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
                 found.append({**row, "measured": None, "status": "skipped"})
                 continue
             measured = ran[name].measured(gate.phase, gate.metric)
+            if measured is None and ran[name].reasons:
+                found.append({**row, "measured": None, "status": "skipped"})
+                continue
             found.append({**row, "measured": measured, "status": "pass" if gate.holds(measured) else "fail"})
     return found
 

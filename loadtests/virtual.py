@@ -65,7 +65,7 @@ class _Rehearsal:
         self, run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None] | None
     ) -> None:
         self._run, self._scenario, self._variant, self._seed, self._show = run, scenario, variant, seed, show
-        self._cursor = self._lost = self._sent = 0
+        self._cursor = self._lost = self._sent = self._saved = 0
         self._t0 = 0.0
 
     async def execute(self) -> None:
@@ -82,7 +82,7 @@ class _Rehearsal:
             stats = await self._control("GET", "/_mock/stats")
         for stall in stats["stalls"]:
             self._run.note(self._variant, "lag", program="mock", at=stall["t"], seconds=stall["seconds"])
-        self._run.note(self._variant, "journal_read", program="mock", lost=self._lost)
+        self._run.note(self._variant, "journal_read", program="mock", lost=self._lost, records=self._saved)
 
     @contextlib.asynccontextmanager
     async def _gateway(self) -> AsyncIterator[tuple[Served, Callable[[], None]]]:
@@ -175,7 +175,9 @@ class _Rehearsal:
                 self._show(self._variant, await self._control("GET", "/_mock/stats"))
 
     async def _save_journal(self) -> None:
-        rundir.append(self._run.journal, [{"variant": self._variant, **record} for record in await self._drain()])
+        records = await self._drain()
+        rundir.append(self._run.journal, [{"variant": self._variant, **record} for record in records])
+        self._saved += len(records)
 
     async def _drain(self) -> list[Row]:
         records: list[Row] = []

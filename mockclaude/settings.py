@@ -99,7 +99,8 @@ def _message(kind: object, detail: ErrorDetails, inner: Loc) -> str:
         return "is missing"
     if detail["type"] in ("model_type", "dataclass_type"):
         return f"expected a mapping, got {_shown(detail['input'])}"
-    return f"{detail['msg'].replace('Input should be', 'expected')}, got {_shown(detail['input'])}"
+    said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{said}, got {_shown(detail['input'])}"
 
 
 def unknown(key: str, known: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt
-from pydantic import Field, Strict
+from pydantic import Field, Strict, model_validator
 
 from mockclaude import capacity, faults, latency, limits, settings
 
@@ -42,6 +42,12 @@ class _Entry(settings.Section):
     capacity: object = None
     limits: object = None
     faults: object = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> _Entry:
+        if all(getattr(self, name) is None for name in PARSERS):
+            raise ValueError(f"it changes nothing; expected one of {', '.join(PARSERS)}")
+        return self
 
     @property
     def end(self) -> float:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import json
 import statistics
 
 import pytest
 
 from loadtests import load
+from loadtests.sample import Sample
 
 
 @dataclasses.dataclass
@@ -55,4 +57,21 @@ def test_poisson_arrivals_have_the_rate_and_the_spread_of_a_poisson_process():
 def test_constant_arrivals_are_evenly_spaced():
     times = [arrival.at for arrival in load.schedule(Rate("constant", 4), 2, 1, "v")]
 
-    assert times == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75])
+    assert times == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+
+
+@pytest.mark.parametrize("rate", [1, 3, 7, 9, 10, 11, 30, 100])
+def test_constant_arrivals_do_not_drift_over_a_boundary(rate: int):
+    """A sum of a thousand gaps of 0.1 s is not 100 s: one request would fall into the phase before its own."""
+    times = [arrival.at for arrival in load.schedule(Rate("constant", rate), 101, 1, "v")]
+
+    assert sum(time < 100 for time in times) == 100 * rate - 1
+    assert 100.0 in times
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_an_intended_start_survives_its_row_on_disk(arrivals: str):
+    """Else a request near a boundary would be offered in one phase and started in the other."""
+    for arrival in load.schedule(Rate(arrivals, 7), 60, 1, "v"):
+        row = json.loads(Sample(arrival.request_id, arrival.at, arrival.at, arrival.at, "complete").to_json("v"))
+        assert row["intended"] == arrival.at

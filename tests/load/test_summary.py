@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loadtests import load, rundir, summary
+from loadtests.errors import CannotRun
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Sample
 from loadtests.scenario import Scenario
@@ -33,7 +34,7 @@ class Written:
         self.event(name, "started", wall=100.0, t=0.0)
         if ended:
             self.event(name, "ended", sent=len(samples))
-            self.event(name, "journal_read", lost=0)
+            self.event(name, "journal_read", lost=0, records=len(arrivals))
 
     def event(self, name: str, event: str, **fields: Any) -> None:
         rundir.append(self.run.events, [{"variant": name, "event": event, **fields}])
@@ -136,7 +137,10 @@ def test_what_was_not_run_is_skipped_and_counts_neither_way(tmp_path: Path, smal
     [
         pytest.param("died", {"message": "the mock died: SIGKILL"}, "the mock died: SIGKILL", id="a program died"),
         pytest.param("interrupted", {"message": "it was interrupted"}, "it was interrupted", id="Ctrl-C"),
-        pytest.param("journal_read", {"lost": 7}, "7 journal records were lost", id="journal overflow"),
+        pytest.param("journal_read", {"lost": 7, "records": 0}, "7 journal records were lost", id="journal overflow"),
+        pytest.param(
+            "journal_read", {"lost": 0, "records": 5}, "5 of 68 journal records are missing", id="journal cut"
+        ),
         pytest.param(
             "lag", {"program": "mock", "at": 9.0, "seconds": 1.2}, "the mock stood still for 1.2 s", id="mock"
         ),
@@ -190,17 +194,37 @@ def test_a_lost_sample_makes_the_run_invalid(both: Written):
     assert "1 of 63 requests sent left no sample" in both.judge()["reasons"][0]
 
 
-def test_a_run_cut_short_is_invalid_and_beats_fail(tmp_path: Path, small: Scenario):
-    written = Written(tmp_path, small, ["naive", "fixed"])
-    written.variant("naive", ended=False)
+def test_a_run_cut_short_is_invalid_and_what_never_ran_is_skipped(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["fixed", "naive"])
+    written.variant("fixed", ended=False)
 
     found = written.judge()
 
     assert found["verdict"] == "invalid"
-    assert found["reasons"][:2] == [
-        "naive: the load was not sent to its end",
-        "fixed: the load was not sent to its end",
-    ]
+    assert found["reasons"] == ["fixed: the load was not sent to its end", "naive: it was not run"]
+    assert [(row["variant"], row["status"]) for row in found["gates"]] == [("fixed", "pass"), ("naive", "skipped")]
+    assert found["expectations"][0]["reason"] == "the run did not get that far"
+    assert found["findings"] == []
+
+
+def test_invalid_beats_fail(tmp_path: Path, small: Scenario):
+    written = Written(tmp_path, small, ["fixed"])
+    written.variant("fixed", "timeout")
+    written.event("fixed", "died", message="the mock died")
+
+    found = written.judge()
+
+    assert found["verdict"] == found["variants"]["fixed"]["verdict"] == "invalid"
+    assert found["reasons"] == ["fixed: the mock died", 'fixed: gate "error_ratio < 0.01" failed, measured 1']
+
+
+@pytest.mark.parametrize("name", ["samples", "journal", "events"])
+def test_a_folder_without_its_raw_files_cannot_be_judged(both: Written, name: str):
+    path = getattr(both.run, name)
+    path.unlink()
+
+    with pytest.raises(CannotRun, match=f"{path.name} is missing"):
+        both.judge()
 
 
 def test_a_gateway_that_logs_other_attempts_than_the_journal_saw_is_a_finding(both: Written):

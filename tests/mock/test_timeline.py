@@ -95,8 +95,17 @@ def test_what_is_in_force_can_be_shown_and_read_back():
     assert shown["seed"] == 7
 
 
+def test_an_entry_that_changes_nothing_is_a_mistake():
+    assert problems_of({"timeline": [entry(0, 1)]}) == [
+        (
+            ("timeline", 0),
+            "it changes nothing; expected one of latency, capacity, limits, faults, got {'at': 0, 'for': 1}",
+        ),
+    ]
+
+
 def test_a_problem_in_an_entry_has_its_whole_path():
-    config = {"timeline": [entry(0, 1), entry(0, 1, capacity={"slots": 1.5})]}
+    config = {"timeline": [entry(0, 1, faults=[]), entry(0, 1, capacity={"slots": 1.5})]}
 
     assert problems_of(config) == [
         (("timeline", 1, "capacity", "slots"), "expected a valid integer, got 1.5"),
@@ -104,7 +113,7 @@ def test_a_problem_in_an_entry_has_its_whole_path():
 
 
 def test_a_problem_that_holds_over_several_spans_is_told_once():
-    config = {"timeline": [entry(0, 10, capacity={"slots": -1}), entry(2, 1), entry(5, 1)]}
+    config = {"timeline": [entry(0, 10, capacity={"slots": -1}), entry(2, 1, faults=[]), entry(5, 1, faults=[])]}
 
     assert len(problems_of(config)) == 1
 

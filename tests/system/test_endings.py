@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -44,17 +45,20 @@ def test_the_sections_of_the_programs_are_checked_by_them_and_named_by_line(load
     assert len(command.output().splitlines()) == 1
 
 
-def test_a_gateway_that_dies_at_start_is_named_with_its_last_words(loadtests, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("module", "name"), [("mockclaude", "mock"), ("gateway_under_test", "gateway"), ("locust", "load generator")]
+)
+def test_a_program_that_dies_at_start_is_named_with_its_last_words(loadtests, tmp_path: Path, module: str, name: str):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'gateway_under_test' in sys.orig_argv and '--check' not in sys.orig_argv:\n"
+        f"if '{module}' in sys.orig_argv and not {{'check', '--check'}} & set(sys.orig_argv):\n"
         "    raise SystemExit('no such luck')\n"
     )
 
     command = loadtests("run", "smoke", "--out", "run", env={"PYTHONPATH": str(tmp_path)})
 
-    assert command.end(10) == 2
-    assert "the gateway ended at start" in command.output()
+    assert command.end(15) == 2
+    assert f"the {name} ended at start" in command.output()
     assert "no such luck" in command.output()
     assert command.leftovers() == []
 
@@ -87,6 +91,29 @@ def test_an_interrupted_run_stops_at_once_and_keeps_its_raw_files(loadtests, num
     assert "interrupted" in command.output()
     assert "Traceback" not in command.output()
     assert (command.run / "samples.jsonl").stat().st_size > 0
+    assert command.leftovers() == []
+
+
+def test_a_load_generator_that_is_told_to_stop_ends_the_whole_run(loadtests):
+    command = loadtests("run", "retry_storm", "--out", "run")
+    command.wait_for_load()
+
+    command.children()["locust"].send_signal(signal.SIGINT)
+
+    assert command.end(PROMPT) == 3
+    assert "the load generator stopped before the load was sent" in command.output()
+    assert command.summary()["variants"]["fixed"]["verdict"] == "invalid"
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.6])
+def test_an_interrupt_in_the_first_moments_is_no_traceback(loadtests, delay: float):
+    command = loadtests("run", "smoke", "--out", "run")
+    time.sleep(delay)
+
+    command.process.send_signal(signal.SIGINT)
+    command.end(PROMPT)
+
+    assert command.process.returncode in (130, -signal.SIGINT)  # the latter before Python has read our first line
     assert command.leftovers() == []
 
 
@@ -138,6 +165,7 @@ def test_a_folder_that_has_a_run_is_not_written_over(loadtests, tmp_path: Path):
         (["run", "smok"], 'did you mean "smoke"?'),
         (["run", "smoke", "--variant", "naive"], "--variant naive: expected one of: default"),
         (["run", "smoke", "--set", "load.rate"], "expected KEY=VALUE"),
+        (["ui", "smoke", "--port", "99999"], "65535"),
         (["report", "."], "expected the folder of a run"),
         (["run", "smoke", "--target", "http://127.0.0.1:1"], "--target needs --mock URL"),
         (["run", "smoke", "--target", "http://10.1.2.3", "--mock", "http://127.0.0.1:1"], "--allow-remote"),

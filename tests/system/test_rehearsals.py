@@ -99,25 +99,51 @@ def test_two_runs_at_once_do_not_disturb_each_other(loadtests):
         command.check_the_books()
 
 
-@pytest.mark.timeout(SMOKE)
-def test_the_web_ui_starts_the_run_as_often_as_asked(loadtests):
+@pytest.mark.timeout(90)
+def test_the_web_ui_runs_as_often_as_asked_and_the_last_run_is_judged(loadtests):
     short = ["--set", "phases.steady.seconds=2", "--set", "phases.warmup.seconds=1"]
     command = loadtests("ui", "smoke", "--out", "run", "--port", "0", *short)
     command.wait_for(lambda: "web UI: http" in command.output())
     url = command.output().partition("web UI: ")[2].split()[0]
-    events = command.run / "events.jsonl"
 
+    def events() -> list[str]:
+        return [row["event"] for row in rundir.rows(command.run / "events.jsonl")]
+
+    walls = []
     for _ in range(2):
+        before = len(walls)
         answer = requests.post(f"{url}/swarm", data={"user_count": 1, "spawn_rate": 1}, timeout=10)
         assert answer.json()["success"], answer.text
-        command.wait_for(lambda: "started" in events.read_text())
-        command.wait_for(lambda: "ended" in events.read_text())
+        command.wait_for(lambda: requests.get(f"{url}/stats/requests", timeout=10).json()["state"] == "running")
         command.wait_for(lambda: requests.get(f"{url}/stats/requests", timeout=10).json()["state"] == "stopped")
+        walls += [row["wall"] for row in rundir.rows(command.run / "events.jsonl") if row["event"] == "started"]
+        assert len(walls) == before + 1
+        assert events() == ["started", "ended"]
+    assert walls[0] < walls[1]
 
-    samples = list(rundir.rows(command.run / "samples.jsonl"))
-    assert len({row["request_id"] for row in samples}) == len(samples) > 5
     command.process.send_signal(2)
-    assert command.end(5) == 130
+
+    assert command.end(6) == 130
+    assert "smoke: pass" in command.output()
+    assert command.summary()["verdict"] == "pass"
+    command.check_the_books()
+    assert command.leftovers() == []
+    assert loadtests("report", str(command.run)).end(20) == 0
+
+
+@pytest.mark.timeout(SMOKE)
+def test_a_web_ui_that_is_closed_in_the_middle_of_a_run_judges_it_invalid(loadtests):
+    command = loadtests("ui", "retry_storm", "--out", "run", "--port", "0")
+    command.wait_for(lambda: "web UI: http" in command.output())
+    url = command.output().partition("web UI: ")[2].split()[0]
+    requests.post(f"{url}/swarm", data={"user_count": 1, "spawn_rate": 1}, timeout=10)
+    command.wait_for_load()
+
+    command.process.send_signal(2)
+
+    assert command.end(6) == 130
+    assert "retry_storm: invalid" in command.output()
+    assert "Traceback" not in command.output()
     assert command.leftovers() == []
 
 
