@@ -1,10 +1,11 @@
 """The `loadtests` command: list, show, run, ui, report."""
 
+import contextlib
 import functools
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,7 +156,8 @@ def draw_map(
     out: Out = None,
 ) -> None:
     """Rehearse a plane of settings on virtual time, and draw where it collapses. Without axes: the scenario's maps."""
-    from loadtests import maps
+    with _installed("gateway,maps"):
+        from loadtests import maps
 
     console = display.console()
     experiment, _ = scenario.load(name, assignments or [])
@@ -170,8 +172,8 @@ def draw_map(
         found.append((plane, maps.result(Path(name).stem, plane, seeds, goodput)))
     folder = out or runner.unused(runner.folder_of(f"{Path(name).stem}-map"))
     page = maps.write(folder, experiment.about, shlex.join(_command()), found)
-    for plane, row in found:
-        console.print(display.map_of(plane, row))
+    for _, row in found:
+        console.print(display.map_of(row))
     console.print(f"pictures, data and page: {page.parent}   {page}", soft_wrap=True)
 
 
@@ -268,9 +270,18 @@ def _rehearse_on(clock: ClockName) -> Callable[..., None]:
     """What runs a variant on this clock. Virtual time needs the gateway in this process, so it is imported late."""
     if clock == "real":
         return runner.rehearse
-    from loadtests import virtual
+    with _installed("gateway"):
+        from loadtests import virtual
 
-    return virtual.rehearse
+        return virtual.rehearse
+
+
+@contextlib.contextmanager
+def _installed(extras: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CannotRun(f"{error.name} is not installed; type: pip install 'mockclaude[{extras}]'") from None
 
 
 def _announce(console: Console, experiment: Scenario, variants: list[str], folder: RunDir, *, real: bool) -> None:

@@ -17,7 +17,6 @@ from rich.text import Text
 
 from loadtests import load, metrics
 from loadtests.agreement import Figure
-from loadtests.maps import Plane
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
@@ -241,15 +240,15 @@ def track(console: Console, results: Iterable[float], title: str, total: int) ->
         yield result
 
 
-def map_of(plane: Plane, row: Row) -> Table:
+def map_of(row: Row) -> Table:
     """The share of collapsed seeds in percent, the largest y on top; a star where collapse was predicted."""
-    table = _table(f"{plane.y.key} / {plane.x.key}", *(f"{x:.3g}" for x in plane.x.values))
-    columns = len(plane.x.values)
+    table = _table(f"{row['y']['key']} / {row['x']['key']}", *(f"{x:.3g}" for x in row["x"]["values"]))
+    columns = len(row["x"]["values"])
     cells = [row["cells"][start : start + columns] for start in range(0, len(row["cells"]), columns)]
     for line in reversed(cells):
         shares = (f"{100 * cell['collapsed']:.0f}{'*' if cell['predicted'] else ' '}" for cell in line)
         table.add_row(f"{line[0]['y']:.3g}", *shares)
-    table.caption = "percent of seeds that collapsed" + ("; * predicted to" if plane.collapse_when else "")
+    table.caption = "percent of seeds that collapsed" + ("; * predicted to" if row["collapse_when"] else "")
     table.caption_justify = "left"
     return table
 

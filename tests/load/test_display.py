@@ -170,7 +170,7 @@ def test_a_map_in_the_terminal_has_the_largest_y_on_top_and_a_star_where_collaps
     row = maps.result("small", plane, 2, [1, 1, 1, 1, 1, 1, 0, 1])
     written = io.StringIO()
 
-    Console(file=written, width=120).print(display.map_of(plane, row))
+    Console(file=written, width=120).print(display.map_of(row))
 
     lines = [line.split() for line in written.getvalue().splitlines()]
     assert lines[:3] == [["dip", "/", "load.rate", "2", "4"], ["3", "0", "50*"], ["1", "0", "0"]]
