@@ -5,6 +5,7 @@ from __future__ import annotations
 from json import JSONDecodeError
 
 from fastapi import APIRouter, Query
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -101,6 +102,18 @@ def _time(server: Server) -> dict[str, object]:
         "wall": server.clock.wall(),
         "instance": server.instance,
     }
+
+
+async def bad_query(request: Request, error: Exception) -> Response:
+    """A query that makes no sense, in the words of a bad configuration."""
+    details = error.errors() if isinstance(error, RequestValidationError) else []
+    problems = [
+        Problem(
+            tuple(detail["loc"]), f"{detail['msg'].replace('Input should be', 'expected')}, got {detail['input']!r}"
+        )
+        for detail in details
+    ]
+    return _refused(ConfigError(problems))
 
 
 def _refused(error: ConfigError) -> JSONResponse:

@@ -178,6 +178,16 @@ async def test_the_journal_is_read_page_by_page(mocked, steady):
         await still_open.ended()
 
 
+async def test_a_cursor_that_is_no_number_is_refused_with_the_reason(mocked):
+    async with mocked() as claude:
+        reply = await claude.send("GET", "/_mock/journal?after=zzz").ended()
+
+        problem = reply.error["problems"][0]
+        assert reply.status == 400
+        assert problem["loc"] == ["query", "after"]
+        assert "expected a valid integer" in problem["message"] and "zzz" in problem["message"]
+
+
 async def test_close_ends_what_runs_waits_or_was_left_and_says_how_many(mocked, steady):
     async with mocked(latency=steady, capacity={"slots": 2, "on_disconnect": "finish"}) as claude:
         orphan, stream, waiting = claude.ask("a"), claude.ask("b", stream=True), claude.ask("c")
