@@ -108,7 +108,7 @@ def test_a_map_leaves_data_a_picture_and_a_page(tmp_path: Path):
     assert json.loads((tmp_path / "map" / "map-1.json").read_text()) == row
     assert (tmp_path / "map" / "map-1.png").read_bytes().startswith(b"\x89PNG")
     html = page.read_text()
-    assert html.count('class="cell predicted"') + html.count('class="cell half predicted"') == 3 + 1  # and the legend
+    assert html.count('class="cell predicted"') == 3 + 1  # and the legend
     assert "10 of 12 cells" in html
     assert "src=" not in html and 'href="http' not in html
 
