@@ -16,6 +16,7 @@ from gateway_under_test import app, logs, settings
 from gateway_under_test.upstream import Upstream
 
 GRACE = 1  # seconds that open requests get after SIGTERM
+KEEP_ALIVE = 75  # longer than callers and proxies keep an idle connection: it is never us who close one under a request
 
 
 class Server(uvicorn.Server):
@@ -74,6 +75,7 @@ def serve(chosen: settings.Settings, listener: socket.socket) -> int:
         access_log=False,
         log_config=None,
         log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
     )

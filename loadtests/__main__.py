@@ -2,9 +2,10 @@
 
 import signal
 import sys
+import traceback
 from types import FrameType
 
-from loadtests.errors import Interrupted, LoadtestsError
+from loadtests.errors import CannotRun, Interrupted, LoadtestsError
 
 
 def main() -> None:
@@ -18,6 +19,9 @@ def main() -> None:
     except (LoadtestsError, Interrupted) as error:
         print(f"loadtests: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
+    except Exception:  # a mistake of ours is no failed gate
+        traceback.print_exc()
+        sys.exit(CannotRun.exit_code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

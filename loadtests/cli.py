@@ -1,4 +1,4 @@
-"""The `loadtests` command: list, show, run, ui, report."""
+"""What can be typed after `loadtests`."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from loadtests import agreement, display, runner, scenario, stack
+from loadtests import agreement, client, display, runner, scenario, stack
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, Interrupted, InvalidRun
 from loadtests.rundir import RunDir
@@ -86,7 +86,7 @@ def run(
     as_json: Json = False,
     gateway: Annotated[str | None, typer.Option("--target", metavar="URL", help=AIMED)] = None,
     mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
-    api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = runner.KEY,
+    api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = client.KEY,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
     i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
 ) -> None:
@@ -140,9 +140,11 @@ def agree(name: NameOrFile, variant: Variants = None, assignments: Assignments =
     console.print(display.agreement(figures))
     apart = [figure for figure in figures if not figure.agrees]
     console.print(f"{name}: {len(figures) - len(apart)} of {len(figures)} figures agree, seed {seed}")
-    if found["real"]["verdict"] == "invalid":
+    verdicts = [found[clock]["verdict"] for clock in clocks]
+    console.print(f"verdicts: virtual {verdicts[0]}, real {verdicts[1]}")
+    if verdicts[1] == "invalid":
         raise InvalidRun("; ".join(found["real"]["reasons"]))
-    raise typer.Exit(EXIT_FAIL if apart else EXIT_PASS)
+    raise typer.Exit(EXIT_FAIL if apart or verdicts[0] != verdicts[1] else EXIT_PASS)
 
 
 @app.command("map")

@@ -5,6 +5,7 @@ from typing import Any
 
 from loadtests.sample import Sample
 
+KEY = "loadtest"  # of the tenant that we are to a gateway of our own
 PATHS = {"chat": "/chat", "stream": "/chat/stream"}
 
 # How a refusal is named by the error type in its body; what is not here is a failure of the gateway.

@@ -50,7 +50,7 @@ class Dispatcher:
             self._samples, self._events = samples, events
             reset = caller.post(caller.connect(self.plan.mock), "/_mock/reset")
             self._t0 = time.monotonic()
-            self._note("started", wall=reset["wall"])
+            self._note("started", wall=reset["wall"], suffix=self._suffix)
             watch = gevent.spawn(self._watch_the_loop)
             try:
                 self._walk()

@@ -172,7 +172,7 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
         console.print(expectations(summary["expectations"]))
     console.print()
     for gate in summary["gates"]:
-        line = f"gate {gate['variant']}: {gate['gate']}   measured {_number(gate['measured'])}   {gate['status']}"
+        line = f"gate {gate['variant']}: {gate['gate']}   measured {_exact(gate['measured'])}   {gate['status']}"
         console.print(line, style=COLOURS[gate["status"]], soft_wrap=True)
     for finding in summary["findings"]:
         console.print(f"finding: {finding}", soft_wrap=True)
@@ -213,7 +213,7 @@ def expectations(rows: Sequence[Row]) -> Table:
     for row in rows:
         where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
         status = Text(row["status"], style=COLOURS[row["status"]])
-        predicted, measured = _number(row["predicted"]), _number(row["measured"])
+        predicted, measured = _number(row["predicted"]), _exact(row["measured"])
         table.add_row(where, row["metric"], predicted, measured, status, Text(row["reason"] or row["because"]))
     return table
 
@@ -234,6 +234,7 @@ def track(console: Console, results: Iterable[float], title: str, total: int) ->
     if console.is_terminal:
         yield from progress.track(results, title, total, console=console)
         return
+    console.print(f"{title}: {total} rehearsals", soft_wrap=True)
     for done, result in enumerate(results, start=1):
         if done * 10 // total > (done - 1) * 10 // total:
             console.print(f"{title}: {done} of {total}", soft_wrap=True)
@@ -268,6 +269,11 @@ def console(*, stderr: bool = False) -> Console:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _exact(value: float | None) -> str:
+    """Near a bound the digits matter: 0.9998 is not 1."""
+    return "-" if value is None else f"{value:.6g}"
 
 
 def _percent(value: float | None) -> str:

@@ -66,6 +66,8 @@ def read(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScenarioError(f"{path}:{line}", f"this is not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise CannotRun(f"{path}: this is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(data, dict) or root is None:
         raise ScenarioError(f"{path}:1", "expected a mapping with the keys of a scenario")
     places: dict[Path_, str] = {}

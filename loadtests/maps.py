@@ -20,8 +20,7 @@ import jinja2
 import simpleeval
 from markupsafe import Markup
 
-from loadtests import document, runner, scenario, stack, summary
-from loadtests.document import Document
+from loadtests import document, runner, scenario, stack, summary, virtual
 from loadtests.errors import CannotRun
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
@@ -93,8 +92,9 @@ def planes(experiment: Scenario, x: str | None, y: str | None, variant: str | No
     return [_plane(Axis.parse(own.x), Axis.parse(own.y), variant or own.variant, own) for own in experiment.maps]
 
 
-def check(name: str, assignments: Sequence[str], plane: Plane) -> Document:
-    """Let scenario and programs judge the corners of the plane before hours go into it. Raises CannotRun."""
+def check(name: str, assignments: Sequence[str], plane: Plane) -> None:
+    """Let scenario and programs judge every cell before hours go into them, the corners with file and line. Raises
+    CannotRun."""
     for x, y in itertools.product((plane.x.values[0], plane.x.values[-1]), (plane.y.values[0], plane.y.values[-1])):
         experiment, source = scenario.load(name, [*assignments, *_settings(plane, x, y)])
         if plane.variant not in experiment.variants:
@@ -102,7 +102,12 @@ def check(name: str, assignments: Sequence[str], plane: Plane) -> Document:
             raise CannotRun(f"--variant {plane.variant}: {hint}")
         experiment.choose_clock("virtual")
         runner.check_settings(experiment, source, [plane.variant])
-    return source
+    for x, y in itertools.product(plane.x.values, plane.y.values):
+        settings = _settings(plane, x, y)
+        try:
+            virtual.check(scenario.load(name, [*assignments, *settings])[0], plane.variant)
+        except CannotRun as error:
+            raise CannotRun(f"cell {', '.join(settings)}: {error}") from None
 
 
 def jobs(name: str, assignments: Sequence[str], plane: Plane, seeds: int) -> list[Job]:
@@ -120,17 +125,29 @@ def run_all(found: Sequence[Job], workers: int | None = None) -> Iterator[float]
 
 
 def run_one(job: Job) -> float:
-    """Rehearse one seed of one cell: the goodput ratio of its last judged phase."""
-    from loadtests import virtual
+    """Rehearse one seed of one cell: the goodput ratio of its last judged phase. Raises CannotRun and nothing else: it
+    has to reach the parent process."""
+    try:
+        return _rehearse(job)
+    except Exception as error:
+        where = f"{', '.join(job.assignments)}, seed {job.seed}"
+        raise CannotRun(f"{where}: {type(error).__name__}: {error}") from None
 
+
+def _rehearse(job: Job) -> float:
     experiment, _ = scenario.load(job.name, job.assignments)
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(Path(folder) / "run")
         run.create(experiment, About(job.name, job.seed, [job.variant], "", {}, {}))
         virtual.rehearse(run, experiment, job.variant, job.seed)
         variant = summary.read_variant(run, job.variant, experiment, job.seed)
+    if variant.reasons:
+        raise CannotRun("; ".join(variant.reasons))
     last = [phase.name for phase in experiment.phases if phase.judge][-1]
-    return float(variant.phases[last]["goodput_ratio"] or 0.0)
+    ratio = variant.phases[last]["goodput_ratio"]
+    if ratio is None:
+        raise CannotRun(f"nothing is offered in {last}: a longer phase or a higher rate can be judged")
+    return float(ratio)
 
 
 def result(name: str, plane: Plane, seeds: int, goodput: Sequence[float]) -> Row:
@@ -217,7 +234,12 @@ def _keys(own: Map) -> tuple[str, str]:
 
 
 def _settings(plane: Plane, x: float, y: float) -> tuple[str, str]:
-    return f"{plane.x.key}={x:g}", f"{plane.y.key}={y:g}"
+    return f"{plane.x.key}={_written(x)}", f"{plane.y.key}={_written(y)}"
+
+
+def _written(value: float) -> str:
+    """Without an exponent: YAML takes `5e-05` for text."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _agreement(cells: Sequence[Row]) -> Row | None:

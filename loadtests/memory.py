@@ -182,6 +182,10 @@ class _Body(httpx2.AsyncByteStream):
 
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp, lifespan: contextlib.AbstractAsyncContextManager[object]) -> AsyncIterator[Served]:
-    """`app` with its lifespan around it."""
+    """`app` with its lifespan around it; what is still open when the block ends is cancelled."""
     async with lifespan:
-        yield Served(app)
+        program = Served(app)
+        try:
+            yield program
+        finally:
+            await program.stop(grace=0)

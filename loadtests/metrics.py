@@ -210,10 +210,10 @@ def _percentiles(
 
 def _slots(scenario: Scenario, at: float) -> float | None:
     """The mock's slots at a moment, as far as the scenario says; the later entry of a timeline wins."""
-    slots: float | None = scenario.mock.get("capacity", {}).get("slots")
+    slots: float | None = scenario.mock_config().get("capacity", {}).get("slots")
     for entry in scenario.mock_config().get("timeline", []):
         if entry["at"] <= at < entry["at"] + entry["for"]:
-            slots = entry.get("capacity", {}).get("slots", slots)
+            slots = (entry.get("capacity") or {}).get("slots", slots)
     return slots
 
 

@@ -69,9 +69,11 @@ class RunDir:
         return [Sample.from_row(row) for row in rows(self.samples) if row["variant"] == variant]
 
     def journal_of(self, variant: str) -> list[Attempt]:
-        """The attempts since T0: the web UI may have started the load before, with the same request ids."""
-        start = max((row["wall"] for row in self.events_of(variant) if row["event"] == "started"), default=0.0)
-        return [row for row in rows(self.journal) if row["variant"] == variant and row["wall"] >= start]
+        """The attempts of the last start: the web UI may have started the load before, and what that left behind in
+        the gateway may still come."""
+        suffix = next((row["suffix"] for row in self.events_of(variant) if row["event"] == "started"), "")
+        found = [row for row in rows(self.journal) if row["variant"] == variant]
+        return [row for row in found if str(row["request_id"]).partition(".")[2] == suffix.removeprefix(".")]
 
     def journal_rows(self, variant: str) -> int:
         """How many records the file has, those of earlier starts among them."""

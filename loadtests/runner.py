@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import report, rundir, stack, summary
+from loadtests import client, report, rundir, stack, summary
 from loadtests.document import Document
 from loadtests.errors import CannotRun, InvalidRun, ScenarioError
 from loadtests.plan import VARIABLE, Plan
@@ -25,8 +26,8 @@ from loadtests.scenario import Scenario
 from loadtests.stack import Mock, Program
 from loadtests.target import Target
 
-KEY = "loadtest"
 TICK = 0.5
+MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "timeline")
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
 
@@ -83,7 +84,7 @@ class Rehearsal:
     def _start_stack(self) -> Mock:
         config = self.run.log(self.variant, "mock").with_suffix(".json")
         config.write_text(json.dumps(self._mock_config(), indent=2) + "\n", encoding="utf-8")
-        self.mock.start(["mockclaude", "serve", "--config", str(config)], {})
+        self.mock.start(["mockclaude", "serve", "--config", str(config.resolve())], {})
         self.gateway.start(["gateway_under_test"], self._gateway_environment())
         self.mock.wait_until_healthy("/_mock/health")
         self.gateway.wait_until_healthy("/readyz")
@@ -93,7 +94,7 @@ class Rehearsal:
         self.gateway.url, self.mock.url = target.gateway, target.mock
         witness = Mock(target.mock)
         try:
-            witness.configure(self._mock_config())
+            witness.configure({**dict.fromkeys(MOCK_SECTIONS), **self._mock_config()})  # null: the default again
         except requests.RequestException as error:
             raise CannotRun(f"--mock {target.mock}: {error}") from None
         return witness
@@ -103,7 +104,7 @@ class Rehearsal:
 
     @property
     def _key(self) -> str:
-        return self.target.key if self.target else KEY
+        return self.target.key if self.target else client.KEY
 
     def start_load(self, *locust_options: str, alone: bool = False) -> None:
         plan = Plan(
@@ -121,7 +122,8 @@ class Rehearsal:
         plan.write(path)
         permissions = self.target.permissions if self.target else ()
         arguments = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", *locust_options, *permissions]
-        self.load.start(arguments, {VARIABLE: str(path.resolve())}, listens=False)
+        home = str(self.run.path.resolve())  # locust would read the settings it finds at home
+        self.load.start(arguments, {VARIABLE: str(path.resolve()), "HOME": home}, listens=False)
 
     def watch(self, witness: Mock, until: Callable[[], bool]) -> None:
         """Drain the journal and show what happens, until done. Raises InvalidRun when a program dies."""
@@ -180,11 +182,11 @@ class Rehearsal:
             **stack.environment_of(self.scenario.gateway_settings(self.variant)),
             "ANTHROPIC_BASE_URL": self.mock.url,
             "ANTHROPIC_API_KEY": "sk-mock",
-            "VALID_API_KEYS": KEY,
+            "VALID_API_KEYS": client.KEY,
         }
 
     def _prove_the_canary(self, witness: Mock) -> None:
-        name = f"canary-{self.variant}-{self.seed}"
+        name = f"canary-{uuid.uuid4().hex}"  # a new one: a mock that runs already may remember another run's
         try:
             status = stack.ask_gateway(self.gateway.url, self._key, name, self.scenario.load.model)
             seen = any(record["request_id"] == name for records in witness.drain() for record in records)
@@ -213,16 +215,19 @@ def prepare(
 ) -> RunDir:
     """The folder of a new run: `runs/<time>-<name>`, or `out`. Raises CannotRun when it is there already."""
     title = Path(name).stem
-    path = out or unused(folder_of(title))
-    run = RunDir(path)
     about = About(title, seed, list(variants), shlex.join(command), machine(), versions())
-    try:
-        run.create(scenario, about)
-    except FileExistsError:
-        raise CannotRun(f"--out {path}: this folder has a run in it already; give another") from None
-    except OSError as error:
-        raise CannotRun(f"--out {path}: {error.strerror}") from None
-    return run
+    while True:
+        path = out or unused(folder_of(title))
+        run = RunDir(path)
+        try:
+            run.create(scenario, about)
+            return run
+        except FileExistsError:
+            if out:
+                raise CannotRun(f"--out {path}: this folder has a run in it already; give another") from None
+            # another run took this name between our look and our step: the next one, then
+        except OSError as error:
+            raise CannotRun(f"{path}: {error.strerror}") from None
 
 
 def folder_of(title: str) -> Path:

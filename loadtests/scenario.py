@@ -122,11 +122,12 @@ class Scenario(Section):
 
     def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
-        entries = self.mock.get("timeline")
+        given = {section: value for section, value in self.mock.items() if value is not None}
+        entries = given.get("timeline")
         if not isinstance(entries, list):
-            return self.mock
+            return given
         spans = {span.name: span for span in self.spans()}
-        return {**self.mock, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
+        return {**given, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
 
     def choose_clock(self, asked: ClockName | None) -> ClockName:
         """Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
@@ -309,6 +310,11 @@ def _check_expectation(
     _check_name(expectation.variant, scenario.variants, (*path, "variant"), source)
     if expectation.phase is not None:
         _check_name(expectation.phase, [phase.name for phase in scenario.phases], (*path, "phase"), source)
+    if expectation.metric in gates.OF_A_VARIANT and expectation.phase is not None:
+        where = source.place((*path, "phase"))
+        raise ScenarioError(
+            where, f"{_dotted(path, source)}: {expectation.metric} is of a whole variant, not of a phase"
+        )
     if expectation.metric not in gates.METRICS:
         where = source.place((*path, "metric"))
         raise ScenarioError(where, f"{_dotted(path, source)}.metric: {gates.unknown_metric(expectation.metric)}")

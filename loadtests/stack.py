@@ -51,7 +51,8 @@ class Program:
                 self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             log = held.enter_context(self.log.open("ab"))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, "-P", "-m", *arguments],  # -P: what lies in the caller's folder is no module of ours
+                cwd=self.log.parent,  # nor a locust.conf of it the load's
                 env={**clean_environment(os.environ), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -181,7 +182,7 @@ def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
     """What a program says of its settings, before it is started: `{"loc": [...], "message": str}` for each problem."""
     arguments = {"mockclaude": ["check", "-", "--json"], "gateway_under_test": ["--check", "-"]}[module]
     finished = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         input=json.dumps(settings),
         env=clean_environment(os.environ),
         capture_output=True,
@@ -205,7 +206,7 @@ def environment_of(settings: Mapping[str, Any], prefix: str = "GATEWAY_") -> dic
     variables: dict[str, str] = {}
     for key, value in settings.items():
         name = f"{prefix}{key.upper()}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             variables |= environment_of(value, f"{name}__")
         else:
             variables[name] = "none" if value is None else value if isinstance(value, str) else json.dumps(value)

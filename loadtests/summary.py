@@ -71,7 +71,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
-    reasons = _distrust(run, name, judged, phases, len(observed.samples))
+    reasons = [*_distrust(run, name, judged, phases, len(observed.samples)), *_never_given(observed)]
     ran = bool(run.events_of(name))
     return Variant(
         name=name,
@@ -129,6 +129,14 @@ def _sent_late(judged: Sequence[Span], phases: Row) -> Iterator[str]:
             yield f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up"
 
 
+def _never_given(observed: Observed) -> Iterator[str]:
+    """An answer without an attempt came from another Claude: then the journal is no witness."""
+    attempts = observed.attempts_of()
+    unseen = [s.request_id for s in observed.samples if s.outcome == "complete" and s.request_id not in attempts]
+    if unseen:
+        yield f"{len(unseen)} complete answers that the mock never gave, {unseen[0]} among them"
+
+
 def _span_of(lag: Row, judged: Sequence[Span]) -> Span | None:
     """The judged phase a hold-up reached into."""
     start, end = lag["at"], lag["at"] + lag["seconds"]
@@ -145,10 +153,6 @@ def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span]
     if not_sent:
         found.append(f"{not_sent} intended requests of judged phases were not sent")
     found += _journal_against_gateway(run, name, observed)
-    attempts = observed.attempts_of()
-    unseen = [s.request_id for s in observed.samples if s.outcome == "complete" and s.request_id not in attempts]
-    if unseen:
-        found.append(f"{len(unseen)} complete answers that the mock never gave, {unseen[0]} among them")
     return found
 
 
@@ -209,7 +213,7 @@ def _verdict(reasons: Sequence[str], failures: Sequence[str]) -> str:
 
 
 def _failure(row: Row) -> str:
-    measured = "nothing" if row["measured"] is None else f"{row['measured']:g}"
+    measured = "nothing" if row["measured"] is None else f"{row['measured']:.6g}"
     if "gate" in row:
         return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'
     where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]

@@ -11,7 +11,9 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
 
 import httpx2
 import looptime
@@ -31,7 +33,6 @@ from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
-KEY = "loadtest"
 GRACE = 1.0  # what the gateway's open requests get when it stops, as in its own process
 JSON = [(b"content-type", b"application/json")]
 
@@ -40,8 +41,50 @@ def rehearse(
     run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None] | None = None
 ) -> None:
     """Run one variant to its end and leave its raw rows in `run`. Raises CannotRun."""
+    handlers: dict[signal.Signals, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     with _clean_environment(), _few_collections(), asyncio.Runner(loop_factory=_virtual_loop) as runner:
-        runner.run(_Rehearsal(run, scenario, variant, seed, show).execute())
+        caught = runner.run(_interruptible(_Rehearsal(run, scenario, variant, seed, show).execute(), handlers))
+    for number in caught:
+        handlers[number](number, None)
+
+
+def check(scenario: Scenario, variant: str) -> None:
+    """Let both programs judge their settings, in this process. Raises CannotRun."""
+    try:
+        mockclaude.app.create_app(mockclaude.settings.Settings(scenario.mock_config()))
+        gateway_under_test.settings.check(scenario.gateway_settings(variant))
+    except (mockclaude.settings.ConfigError, gateway_under_test.settings.SettingsError) as error:
+        raise CannotRun(str(error)) from None
+
+
+async def _interruptible(
+    rehearsal: Coroutine[Any, Any, None], handlers: dict[signal.Signals, Any]
+) -> list[signal.Signals]:
+    """Run it; the signals that ended it, if any did. A handler that raises would do so in whatever task runs just then,
+    and be swallowed there; on this loop a signal cancels the rehearsal as a whole, and its handler is called after."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None
+    caught: list[signal.Signals] = []
+
+    def catch(number: signal.Signals) -> None:
+        caught.append(number)
+        this.cancel()
+
+    taken = [number for number, handler in handlers.items() if callable(handler)]
+    for number in taken:
+        loop.add_signal_handler(number, catch, number)
+    try:
+        await rehearsal
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+            signal.signal(number, handlers[number])
+    return caught
 
 
 def _virtual_loop() -> asyncio.AbstractEventLoop:
@@ -106,7 +149,7 @@ class _Rehearsal:
             **switches.model_dump(),
             anthropic_base_url="http://mock",
             anthropic_api_key=pydantic.SecretStr("sk-mock"),
-            valid_api_keys=(pydantic.SecretStr(KEY),),
+            valid_api_keys=(pydantic.SecretStr(client.KEY),),
         )
         with self._run.log(self._variant, "gateway").open("a") as file:
             async with httpx2.AsyncClient(transport=Transport(self._mock), timeout=None, trust_env=False) as http:
@@ -119,8 +162,8 @@ class _Rehearsal:
     async def _prove_the_canary(self, gateway: Served) -> None:
         name = f"canary-{self._variant}-{self._seed}"
         body = client.body_of(f"canary {name}", self._scenario.load.model, 1)
-        status, _ = await _exchange(gateway, "POST", client.PATHS["chat"], client.headers_of(name, KEY), body)
-        seen = [record["request_id"] for record in await self._drain()]
+        status, _ = await _exchange(gateway, "POST", client.PATHS["chat"], client.headers_of(name, client.KEY), body)
+        seen = [record["request_id"] async for page in self._drain() for record in page]
         if name not in seen:
             raise CannotRun(f"{self._variant}: the canary is not in the mock's journal (the gateway answered {status})")
 
@@ -128,10 +171,14 @@ class _Rehearsal:
         with self._run.samples.open("a") as self._samples:
             reset = await self._control("POST", "/_mock/reset")
             self._t0 = asyncio.get_running_loop().time()
-            self._run.note(self._variant, "started", program="generator", wall=reset["wall"])
+            self._run.note(self._variant, "started", program="generator", wall=reset["wall"], suffix="")
             ticker = asyncio.create_task(self._tick())
-            await self._walk(gateway)
-            ticker.cancel()
+            try:
+                await self._walk(gateway)
+            finally:
+                ticker.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await ticker  # what went wrong in it went wrong with the run
         self._run.note(self._variant, "ended", program="generator", sent=self._sent)
 
     async def _walk(self, gateway: Served) -> None:
@@ -139,26 +186,27 @@ class _Rehearsal:
         judged = [span for span in self._scenario.spans() if span.judge]
         asked: list[asyncio.Task[None]] = []
         waited_for: list[asyncio.Task[None]] = []
-        for arrival in load.schedule(self._scenario.load, self._scenario.seconds, self._seed, self._variant):
-            await asyncio.sleep(arrival.at - self._now())
-            asked = [task for task in asked if not task.done()] if len(asked) > 1000 else asked
-            asked.append(asyncio.create_task(self._ask(gateway, arrival)))
-            if any(span.holds(arrival.at) for span in judged):
-                waited_for = [task for task in waited_for if not task.done()] if len(waited_for) > 1000 else waited_for
-                waited_for.append(asked[-1])
-        await asyncio.sleep(self._scenario.seconds - self._now())
-        if waited_for:
-            await asyncio.wait(waited_for, timeout=self._scenario.load.patience)
-        for task in asked:
-            task.cancel()  # each still ends in a sample: aborted
-        await asyncio.gather(*asked)
+        try:
+            for arrival in load.schedule(self._scenario.load, self._scenario.seconds, self._seed, self._variant):
+                await asyncio.sleep(arrival.at - self._now())
+                request = asyncio.create_task(self._ask(gateway, arrival))
+                asked = [*_open(asked), request]
+                if any(span.holds(arrival.at) for span in judged):
+                    waited_for = [*_open(waited_for), request]
+            await asyncio.sleep(self._scenario.seconds - self._now())
+            if waited_for:
+                await asyncio.wait(waited_for, timeout=self._scenario.load.patience)
+        finally:
+            for request in asked:
+                request.cancel()  # each still ends in a sample: aborted
+            await asyncio.gather(*asked)
 
     async def _ask(self, gateway: Served, arrival: Arrival) -> None:
         self._sent += 1
         ask = self._scenario.load
         exchange = Exchange(arrival.request_id, arrival.at, sent=self._now())
         headers = [
-            (name.encode(), value.encode()) for name, value in client.headers_of(arrival.request_id, KEY).items()
+            (name.encode(), value.encode()) for name, value in client.headers_of(arrival.request_id, client.KEY).items()
         ]
         body = client.body_of(arrival.message, ask.model, ask.max_tokens)
         call = gateway.call("POST", client.PATHS[ask.user], headers, body)
@@ -189,18 +237,17 @@ class _Rehearsal:
                 self._show(self._variant, await self._control("GET", "/_mock/stats"))
 
     async def _save_journal(self) -> None:
-        records = await self._drain()
-        rundir.append(self._run.journal, [{"variant": self._variant, **record} for record in records])
-        self._saved += len(records)
+        async for records in self._drain():
+            rundir.append(self._run.journal, [{"variant": self._variant, **record} for record in records])
+            self._saved += len(records)
 
-    async def _drain(self) -> list[Row]:
-        records: list[Row] = []
+    async def _drain(self) -> AsyncIterator[list[Row]]:
         while True:
             page = await self._control("GET", f"/_mock/journal?after={self._cursor}&limit={stack.JOURNAL_PAGE}")
             self._cursor, self._lost = page["cursor"], page["lost"]
-            records += page["records"]
+            yield page["records"]
             if len(page["records"]) < stack.JOURNAL_PAGE:
-                return records
+                return
 
     async def _control(self, method: str, path: str) -> Row:
         status, answer = await _exchange(self._mock, method, path, {}, b"")
@@ -211,6 +258,10 @@ class _Rehearsal:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._t0
+
+
+def _open(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    return [task for task in tasks if not task.done()]
 
 
 async def _exchange(program: Served, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:

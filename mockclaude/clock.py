@@ -8,7 +8,7 @@ from collections import deque
 from typing import NamedTuple
 
 SAMPLE_EVERY = 0.05
-STALLED = 0.1
+STALLED = 0.25
 STALLS_KEPT = 1000
 
 

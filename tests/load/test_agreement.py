@@ -15,8 +15,13 @@ PHASE: Row = {
     "amplification": 2.0,
     "output_tokens": 10_000,
     "wasted_output_tokens": 4_000,
-    "e2e": {"p50": 1.0, "p95": 2.0, "n": 90},
-    "ttft": {"p50": 0.2, "p95": 0.5, "n": 90},
+    "e2e": {"p50": 1.0, "p90": 1.5, "p95": 2.0, "n": 90},
+    "not_sent": 0,
+    "completed": 90,
+    "goodput": 90,
+    "attempts": 200,
+    **{name: {"p50": 1.0, "p90": 1.5, "p95": 2.0, "n": 90} for name in ("service_time", "itl", "tpot", "ttft_sent")},
+    "ttft": {"p50": 0.2, "p90": 0.4, "p95": 0.5, "n": 90},
 }
 
 
@@ -44,6 +49,9 @@ def test_the_same_figures_agree_and_all_judged_ones_are_compared():
         ("started", 100, 99),
         ("goodput_ratio", 0.86, 0.84),
         ("error_ratio", 0.14, 0.16),
+        ("not_sent", 0, 1),
+        ("completed", 94, 95),
+        ("attempts", 219, 221),
         ("amplification", 2.19, 2.21),
         ("output_tokens", 10_900, 11_100),
         ("wasted_output_tokens", 4_700, 4_900),
@@ -65,7 +73,7 @@ def test_latency_may_differ_by_a_tenth_or_the_noise_of_a_shared_machine():
 
 
 def test_a_percentile_of_few_answers_is_not_compared():
-    few = summary(e2e={"p50": 9.0, "p95": 9.0, "n": 19})
+    few = summary(e2e={"p50": 9.0, "p90": 9.0, "p95": 9.0, "n": 19})
 
     assert apart(summary(), few) == []
 

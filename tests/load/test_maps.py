@@ -1,6 +1,7 @@
 """Vulnerability maps: the plane, the prediction, the picture and the page."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,40 @@ def test_the_jobs_are_every_seed_of_every_cell():
     assert found[0].assignments == ("load.patience=3", "load.rate=1", "phases.dip.seconds=1")
     assert found[2].assignments[1:] == ("load.rate=2", "phases.dip.seconds=1")
     assert found[-1].assignments[1:] == ("load.rate=4", "phases.dip.seconds=3")
+
+
+def test_a_value_is_written_so_that_yaml_reads_a_number():
+    found = maps.jobs("small", [], Plane(Axis("a", (0.00005, 1000000.0)), Axis("b", (0.0, -2.5)), "v"), seeds=1)
+
+    assert [job.assignments for job in found] == [
+        ("a=0.00005", "b=0"),
+        ("a=1000000", "b=0"),
+        ("a=0.00005", "b=-2.5"),
+        ("a=1000000", "b=-2.5"),
+    ]
+
+
+def test_what_goes_wrong_in_a_worker_reaches_its_parent(write: Callable[[str], str], text: str):
+    job = maps.Job(write(text), ("variants.naive.attempts=2.5",), "naive", 1)
+
+    with pytest.raises(CannotRun, match=r"attempts=2.5, seed 1: .*attempts") as raised:
+        maps.run_one(job)
+
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_every_cell_is_checked_before_any_is_run(mapped: str):
+    plane = Plane(Axis("load.rate", (1, 2)), Axis("variants.fixed.attempts", (1, 2.5, 4)), "fixed")
+
+    with pytest.raises(CannotRun, match=r"cell load.rate=1, variants.fixed.attempts=2.5: attempts"):
+        maps.check(mapped, [], plane)
+
+
+def test_a_cell_in_which_nothing_is_offered_is_not_called_collapsed(write: Callable[[str], str], text: str):
+    job = maps.Job(write(text), ("load.rate=0.1", "phases.after.seconds=0.1"), "naive", 1)
+
+    with pytest.raises(CannotRun, match="nothing is offered in after"):
+        maps.run_one(job)
 
 
 def test_a_cell_has_the_share_of_its_seeds_that_collapsed_beside_the_prediction():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtests import document, scenario
+from loadtests import document, metrics, scenario
 from loadtests.errors import CannotRun, ScenarioError
 
 
@@ -69,6 +69,7 @@ def test_a_variant_is_laid_on_the_gateway_section(write: Callable[[str], str], t
         pytest.param("  naive:", "  dip:", 13, 'a variant and a phase are both called "dip"', id="ambiguous name"),
         pytest.param("  naive:", "  9x:", 13, "expected a name", id="bad name"),
         pytest.param("predicted: 0.0", "predicted: 0.9", 16, "not within its own bound, 0.5", id="contradiction"),
+        pytest.param("metric: goodput_ratio", "metric: recovery_s", 16, "of a whole variant", id="phase of a variant"),
         pytest.param("gates:", "slo: {}\ngates:", 17, '"slo" is given twice', id="a key twice"),
         pytest.param("rate: 4", "rate: [4", 3, "this is not YAML", id="no YAML"),
     ],
@@ -90,6 +91,20 @@ def test_what_is_wrong_is_named_with_file_line_and_what_was_expected(write, text
 def test_what_is_no_mapping_is_refused(write: Callable[[str], str], content: str):
     with pytest.raises(ScenarioError, match="expected a mapping"):
         scenario.load(write(content))
+
+
+def test_a_control_character_is_no_yaml(write: Callable[[str], str]):
+    with pytest.raises(CannotRun, match="not YAML"):
+        scenario.load(write("about: a\x07b\n"))
+
+
+@pytest.mark.parametrize("section", ["timeline", "capacity", "latency"])
+def test_a_section_left_empty_is_none(write: Callable[[str], str], text: str, section: str):
+    experiment, _ = scenario.load(write(text), [f"mock.{section}="])
+
+    assert section not in experiment.mock_config()
+    metrics.series(metrics.Observed([], [], []), experiment)
+    assert metrics.recovery(metrics.Observed([1.0], [], []), experiment) is None or section != "timeline"
 
 
 def test_an_unknown_name_is_met_with_a_guess():

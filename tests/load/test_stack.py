@@ -10,7 +10,14 @@ from loadtests.errors import CannotRun
 
 def test_nested_settings_become_environment_variables():
     variables = stack.environment_of(
-        {"preset": "naive", "attempts": 4, "retry_budget": {"ratio": 0.1}, "deadline": None, "cors": ["a", "b"]}
+        {
+            "preset": "naive",
+            "attempts": 4,
+            "retry_budget": {"ratio": 0.1},
+            "deadline": None,
+            "cors": ["a", "b"],
+            "backoff": {},
+        }
     )
 
     assert variables == {
@@ -19,6 +26,7 @@ def test_nested_settings_become_environment_variables():
         "GATEWAY_RETRY_BUDGET__RATIO": "0.1",
         "GATEWAY_DEADLINE": "none",
         "GATEWAY_CORS": '["a", "b"]',
+        "GATEWAY_BACKOFF": "{}",  # an empty section is a section: all its defaults, not none of it
     }
 
 

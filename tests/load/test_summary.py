@@ -31,7 +31,7 @@ class Written:
         rundir.append(self.run.journal, [self._attempt(name, arrival) for arrival in arrivals])
         logged = [{"event": "attempt", "request_id": arrival.request_id} for arrival in arrivals]
         rundir.append(self.run.log(name, "gateway"), logged)
-        self.event(name, "started", wall=100.0, t=0.0)
+        self.event(name, "started", wall=100.0, t=0.0, suffix="")
         if ended:
             self.event(name, "ended", sent=len(samples))
             self.event(name, "journal_read", lost=0, records=len(arrivals))
@@ -245,12 +245,15 @@ def test_the_canary_and_an_attempt_that_was_never_sent_are_no_difference(both: W
     assert both.judge()["findings"] == []
 
 
-def test_an_answer_that_the_mock_never_gave_is_a_finding(both: Written):
+def test_an_answer_that_the_mock_never_gave_makes_the_run_invalid(both: Written):
     rows = [row for row in rundir.rows(both.run.journal) if row["request_id"] != f"fixed-{SEED}-000020"]
     both.run.journal.write_text("")
     rundir.append(both.run.journal, rows)
 
-    assert any("1 complete answers that the mock never gave" in finding for finding in both.judge()["findings"])
+    found = both.judge()
+
+    assert found["verdict"] == "invalid"
+    assert any("1 complete answers that the mock never gave" in reason for reason in found["reasons"])
 
 
 def test_a_gateway_that_stood_still_is_a_finding_not_an_invalid_run(both: Written):
@@ -262,10 +265,20 @@ def test_a_gateway_that_stood_still_is_a_finding_not_an_invalid_run(both: Writte
     assert "up to 2.5 s" in found["findings"][0]
 
 
-def test_only_attempts_since_the_last_start_count(both: Written):
-    rundir.append(both.run.journal, [{"variant": "fixed", "request_id": f"fixed-{SEED}-000020", "wall": 50.0}])
+def test_attempts_of_another_start_do_not_count(both: Written):
+    """The web UI may start the load again: the gateway still retries what the first start asked for."""
+    rundir.append(both.run.journal, [{"variant": "fixed", "request_id": f"fixed-{SEED}-000020.2", "wall": 50.0}])
 
     assert both.judge()["findings"] == []
+
+
+def test_a_wall_clock_that_steps_back_changes_nothing(both: Written):
+    before = both.judge()
+    rows = [{**row, "wall": row["wall"] - 3600} for row in rundir.rows(both.run.journal)]
+    both.run.journal.write_text("")
+    rundir.append(both.run.journal, rows)
+
+    assert both.judge() == before
 
 
 def test_half_a_line_of_a_killed_run_is_passed_over(both: Written):

@@ -116,7 +116,7 @@ def loadtests(tmp_path: Path) -> Iterator[Callable[..., Command]]:
 
     def start(*arguments: str, env: dict[str, str] | None = None) -> Command:
         folder = tmp_path / str(len(started))
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         started.append(Command(folder, *arguments, env=env))
         return started[-1]
 

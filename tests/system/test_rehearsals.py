@@ -184,3 +184,36 @@ def test_a_target_that_speaks_to_another_claude_gets_no_load(loadtests, running)
     assert command.end(SMOKE) == 2
     assert "the canary request is not in the mock's journal" in command.output()
     assert stack.Mock(mock.url).stats()["arrived"] == 1  # the canary alone
+
+
+@pytest.mark.timeout(SMOKE)
+def test_a_mock_that_runs_already_forgets_the_run_before(loadtests, running, tmp_path: Path):
+    mock, gateway, _ = running
+    aimed = ["--target", gateway.url, "--mock", mock.url, "--api-key", "theirs"]
+    for name, section in (("first", "mock: {faults: [{name: status, code: 400, share: 1}]}"), ("second", "")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"about: x\nload: {{user: chat, rate: 5, max_tokens: 5}}\nphases: [{{name: all, seconds: 2}}]\n{section}\n"
+        )
+
+    first = loadtests("run", str(tmp_path / "first.yaml"), "--out", "run", *aimed)
+    assert first.end(30) == 0, first.output()
+    second = loadtests("run", str(tmp_path / "second.yaml"), "--out", "run", *aimed)
+    assert second.end(30) == 0, second.output()
+
+    phases = [command.summary()["variants"]["default"]["phases"]["all"] for command in (first, second)]
+    assert [phase["error_ratio"] for phase in phases] == [1.0, 0.0]
+
+
+@pytest.mark.timeout(SMOKE)
+def test_settings_that_locust_finds_around_it_do_not_change_a_run(loadtests, tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".locust.conf").write_text("run-time = 1s\n")
+    (tmp_path / "0").mkdir()  # the folder that the command will run in
+    (tmp_path / "0" / "locust.conf").write_text("run-time = 1s\n")
+    (tmp_path / "0" / "locust.py").write_text("raise SystemExit('not locust')\n")
+
+    command = loadtests(
+        "run", "smoke", "--out", "run", "--set", "phases.steady.seconds=4", env={"HOME": str(tmp_path / "home")}
+    )
+
+    assert command.end(SMOKE) == 0, command.output()

@@ -2,13 +2,25 @@
 
 import json
 import multiprocessing
+import signal
 import time
 
 import pytest
 
 from loadtests import scenario
 
-EITHER = [name for name in scenario.names() if not scenario.load(name)[0].needs]
+SHIPPED = {name: scenario.load(name)[0] for name in scenario.names()}
+EITHER = [name for name, experiment in SHIPPED.items() if not experiment.needs and experiment.clock != "real"]
+ROUGH = """\
+about: Streams, callers that lose patience, refusals, limits, and work that outlives its caller.
+load: {user: stream, rate: 20, patience: 1.2, max_tokens: 80}
+phases: [{name: all, seconds: 20}]
+mock:
+  capacity: {slots: 12, queue: 20, on_disconnect: finish}
+  limits: {requests_per_minute: 1800, burst: 20}
+  faults: [{name: status, code: 529, share: 0.2}]
+variants: {production: {preset: production}, naive: {preset: naive, attempt_timeout: 1}}
+"""
 
 
 @pytest.mark.parametrize("name", EITHER)
@@ -29,17 +41,20 @@ def burn(seconds: float) -> None:
         pass
 
 
-def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_hash_seed(loadtests):
-    options = ["run", "retry_storm", "--clock", "virtual", "--out", "run", "--seed", "7"]
+@pytest.mark.parametrize("name", ["retry_storm", "rough"])
+def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_hash_seed(loadtests, tmp_path, name):
+    (tmp_path / "rough.yaml").write_text(ROUGH)
+    file = str(tmp_path / "rough.yaml") if name == "rough" else name
+    options = ["run", file, "--clock", "virtual", "--out", "run", "--seed", "7"]
     quiet = loadtests(*options, env={"PYTHONHASHSEED": "1"})
-    quiet.end(90)
+    assert quiet.end(90) == 0, quiet.output()
     burners = [multiprocessing.get_context("spawn").Process(target=burn, args=(60,)) for _ in range(4)]
     for burner in burners:
         burner.start()
 
     try:
         busy = loadtests(*options, env={"PYTHONHASHSEED": "2"})
-        busy.end(90)
+        assert busy.end(90) == 0, busy.output()
     finally:
         for burner in burners:
             burner.kill()
@@ -48,6 +63,36 @@ def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_h
     same = [json.dumps({**command.summary(), "machine": None, "versions": None}) for command in (quiet, busy)]
     assert same[0] == same[1]
     assert (quiet.run / "samples.jsonl").read_bytes() == (busy.run / "samples.jsonl").read_bytes()
+    quiet.check_the_books()
+
+
+def test_the_rough_scenario_is_rough(loadtests, tmp_path):
+    (tmp_path / "rough.yaml").write_text(ROUGH)
+
+    command = loadtests("run", str(tmp_path / "rough.yaml"), "--clock", "virtual", "--out", "run")
+
+    assert command.end(60) == 0
+    for variant in command.summary()["variants"].values():
+        outcomes = variant["phases"]["all"]["outcomes"]
+        assert outcomes["complete"] > 10 and outcomes["timeout"] > 100
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_on_virtual_time(loadtests, tmp_path, number: signal.Signals):
+    (tmp_path / "long.yaml").write_text(
+        "about: x\nload: {user: chat, rate: 20}\nphases: [{name: all, seconds: 3600}]\n"
+    )
+    command = loadtests("run", str(tmp_path / "long.yaml"), "--clock", "virtual", "--out", "run")
+    command.wait_for_load()
+
+    command.process.send_signal(number)
+
+    assert command.end(5) == 130
+    assert "interrupted by" in command.output()
+    assert "Traceback" not in command.output()
+    report = loadtests("report", str(command.run))
+    assert report.end(30) == 3
+    assert "the run was interrupted" in report.output()
 
 
 def test_another_seed_is_another_run(loadtests):

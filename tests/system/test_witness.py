@@ -54,14 +54,15 @@ def test_a_configuration_is_put_in_force_or_refused_with_the_mocks_words():
 
 
 def test_closing_ends_the_journal():
-    with MockClaude(latency={"ttft": {"p50": 30, "p95": 30}}) as mock:
+    with MockClaude(latency={"ttft": {"p50": 30, "p95": 30}}, capacity={"on_disconnect": "finish"}) as mock:
         witness = Mock(mock.url)
         session = requests.Session()
         with pytest.raises(requests.ReadTimeout):
             headers = {"x-api-key": "k", "anthropic-version": "2023-06-01", "x-request-id": "open"}
             session.post(f"{mock.url}/v1/messages", json=ASK, headers=headers, timeout=0.3)
 
+        before = witness.stats()["open"]
         witness.close()
 
-        assert names(witness) == ["open"]
+        assert (before, names(witness)) == (1, ["open"])
         assert witness.stats()["open"] == 0
