@@ -48,7 +48,9 @@ class Dispatcher:
             open(self.plan.events, mode, buffering=1) as events,
         ):
             self._samples, self._events = samples, events
-            reset = caller.post(caller.connect(self.plan.mock), "/_mock/reset")
+            mock = caller.connect(self.plan.mock)
+            caller.post(mock, "/_mock/close")  # what an earlier start left there would be load of this one
+            reset = caller.post(mock, "/_mock/reset")
             self._t0 = time.monotonic()
             self._note("started", wall=reset["wall"], suffix=self._suffix)
             watch = gevent.spawn(self._watch_the_loop)

@@ -130,7 +130,7 @@ ENDINGS: dict[str, tuple[Ending, str]] = {
 
 
 class Misbehaving:
-    """Answers each request as told, and `POST /_mock/reset` as the mock would."""
+    """Answers each request as told, and `POST /_mock/...` as the mock would."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.url = ""
@@ -168,7 +168,7 @@ class Misbehaving:
                 head = await reader.readuntil(b"\r\n\r\n")
                 lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
                 await reader.readexactly(int(lines.get(b"content-length", b"0")))
-                if head.startswith(b"POST /_mock/reset"):
+                if head.startswith(b"POST /_mock/"):
                     wire.write(json_reply(200, {"t": 0.0, "wall": 1.0, "instance": "i"}))
                 else:
                     await self._behaviour(lines[b"x-request-id"].decode())(wire)
