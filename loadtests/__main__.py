@@ -19,6 +19,9 @@ def main() -> None:
     except (LoadtestsError, Interrupted) as error:
         print(f"loadtests: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        print(f"loadtests: {error.name} is not installed; type: pip install 'mockclaude[all]'", file=sys.stderr)
+        sys.exit(CannotRun.exit_code)
     except Exception:  # a mistake of ours is no failed gate
         traceback.print_exc()
         sys.exit(CannotRun.exit_code)

@@ -77,6 +77,15 @@ def test_a_run_has_its_folder_under_runs_and_two_at_once_have_two(loadtests, tmp
     )
 
 
+def test_a_missing_extra_is_one_line_that_says_what_to_type(loadtests, tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psutil'] = None\n")
+
+    command = loadtests("list", env={"PYTHONPATH": str(tmp_path)})
+
+    assert command.end(20) == 2
+    assert command.output() == "loadtests: psutil is not installed; type: pip install 'mockclaude[all]'\n"
+
+
 def test_colour_is_left_out_where_nobody_sees_it(loadtests):
     command = loadtests("run", "smoke", "--clock", "virtual", "--out", "run", env={"NO_COLOR": "1"})
 
