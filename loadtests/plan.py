@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from loadtests import document, load, scenario
@@ -36,7 +37,7 @@ class Plan:
         return load.schedule(experiment.load, experiment.seconds, self.seed, self.variant)
 
 
-def from_environment() -> Plan | None:
+def from_environment(environ: Mapping[str, str] = os.environ) -> Plan | None:
     """The plan this process was started with, if it was started by the runner."""
-    path = os.environ.get(VARIABLE)
+    path = environ.get(VARIABLE)
     return Plan(**json.loads(Path(path).read_text(encoding="utf-8"))) if path else None

@@ -272,33 +272,44 @@ def _dotted(path: tuple[str | int, ...], source: Document) -> str:
 
 
 def _check_references(scenario: Scenario, source: Document) -> None:
-    phases = [phase.name for phase in scenario.phases]
-    for index, name in enumerate(phases):
-        if name in phases[:index]:
-            raise ScenarioError(source.place(("phases", index)), f'two phases are called "{name}"')
-    if not any(phase.judge for phase in scenario.phases):
-        raise ScenarioError(source.place(("phases",)), "no phase is judged; leave `judge: false` off at least one")
-    for name in scenario.variants:
-        if name in phases:
-            raise ScenarioError(source.place(("variants", name)), f'a variant and a phase are both called "{name}"')
+    """What is right by itself may still not fit the rest of the file."""
+    _check_names(scenario, source)
     requests = scenario.load.rate * scenario.seconds
     if requests > MOST_REQUESTS:
         text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"
         raise ScenarioError(source.place(("load", "rate")), f"load.rate: got {text}")
     for index, text in enumerate(scenario.gates):
         try:
-            gates.parse(text, scenario.variants, phases)
+            gates.parse(text, scenario.variants, [phase.name for phase in scenario.phases])
         except ValueError as error:
             raise ScenarioError(source.place(("gates", index)), f"gates.{index}: {error}") from None
     for index, expectation in enumerate(scenario.expect):
         _check_expectation(expectation, ("expect", index), scenario, source)
     for index, own in enumerate(scenario.maps):
         _check_name(own.variant, scenario.variants, ("maps", index, "variant"), source)
+    _check_timeline(scenario, source)
+
+
+def _check_names(scenario: Scenario, source: Document) -> None:
+    phases = [phase.name for phase in scenario.phases]
+    for index, name in enumerate(phases):
+        if name in phases[:index]:
+            raise ScenarioError(source.place(("phases", index)), f'two phases are called "{name}"')
+    if not any(phase.judge for phase in scenario.phases):
+        text = "no phase is judged; leave `judge: false` off at least one"
+        raise ScenarioError(source.place(("phases",)), text)
+    for name in scenario.variants:
+        if name in phases:
+            raise ScenarioError(source.place(("variants", name)), f'a variant and a phase are both called "{name}"')
+
+
+def _check_timeline(scenario: Scenario, source: Document) -> None:
+    """Only what is ours of it, the names of phases; the rest is the mock's to judge."""
     entries = scenario.mock.get("timeline")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "phase" in entry:
             path = ("mock", "timeline", index, "phase")
-            _check_name(entry["phase"], phases, path, source)
+            _check_name(entry["phase"], [phase.name for phase in scenario.phases], path, source)
             if "at" in entry or "for" in entry:
                 text = 'has a "phase" and its own "at" or "for"; expected one or the other'
                 raise ScenarioError(source.place(path), f"mock.timeline.{index}: {text}")
