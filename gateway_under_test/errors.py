@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-# The types of Claude's error envelope, for an error event inside a 200 (overload.md 6.1).
+# The types of Claude's error envelope, for an error event inside a 200 (docs: API errors).
 STATUS_OF = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -119,7 +119,7 @@ def from_claude(status: int, retry_after: float | None = None) -> GatewayError:
         case 413:
             return Rejected("Claude says the request is too large", status=413)
         case _ if 400 <= status < 500:
-            # 408 and 409 are of the moment: the SDK tries them again too (claude-api.md 3.1)
+            # 408 and 409 are of the moment: the SDK tries them again too (anthropic 2.10, _should_retry)
             return Rejected(f"Claude does not accept the request (its status {status})", retryable=status in (408, 409))
         case _:
             return UpstreamError(f"Claude failed (its status {status})", retryable=status >= 500)

@@ -1,7 +1,7 @@
 """The retry budget: retries are paid for with successes, so an outage cannot multiply the load.
 
 A token bucket that starts full. A success adds `ratio`, a retry takes 1, so retries are at most `burst` plus `ratio`
-for each success. Tokens come from successes and not from starts: in a full outage it runs dry (overload.md 2.3).
+for each success. Tokens come from successes and not from starts: in a full outage it runs dry (as in gRPC A6).
 """
 
 from __future__ import annotations

