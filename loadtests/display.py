@@ -54,7 +54,7 @@ class Moment:
         """Two lines: where it is, and what is going on there."""
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self.total, completed=min(self.t, self.total), width=30)
-        grid.add_row(f"[bold]{self.variant}[/]", self.phase, bar, f"{self.t:.0f} / {self.total:g} s")
+        grid.add_row(f"[bold]{self.variant:<8}[/]", f"{self.phase:<9}", bar, f"{self.t:.0f} / {self.total:g} s")
         whole = Table.grid()
         whole.add_row(grid)
         whole.add_row(Text(self.figures))
