@@ -5,6 +5,7 @@ Latency counts from the intended start, so that a server that stalls cannot hide
 request is a greenlet of its own.
 """
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -28,11 +29,12 @@ LAG_WORTH_RECORDING = 0.25
 class Dispatcher:
     """One run of a plan. Times are seconds since T0: the moment the mock answered our reset."""
 
-    def __init__(self, plan: Plan, start: int, report: Callable[[Sample], None]) -> None:
+    def __init__(self, plan: Plan, start: int, report: Callable[[str, Sample], None]) -> None:
         """`start` counts from 1: the web UI may start a plan again, and its requests are others then."""
         self.plan = plan
         self._suffix = "" if start == 1 else f".{start}"
         self.scenario = plan.load_scenario()
+        self._path = client.PATHS[self.scenario.load.user]
         self.arrivals = plan.arrivals(self.scenario)
         self._report = report
         self._http = caller.connect(plan.gateway)
@@ -82,7 +84,7 @@ class Dispatcher:
         try:
             sample = caller.send(
                 self._http,
-                client.PATHS[load.user],
+                self._path,
                 client.headers_of(request_id, self.plan.key),
                 client.body_of(arrival.message, load.model, load.max_tokens),
                 exchange,
@@ -92,7 +94,7 @@ class Dispatcher:
         except gevent.GreenletExit:
             sample = exchange.fail("aborted", self.now())
         self._samples.write(sample.to_json(self.plan.variant) + "\n")
-        self._report(sample)
+        self._report(self._path, sample)
 
     def _watch_the_loop(self) -> None:
         """A generator that was held up measured itself, not the server: each hold-up is written down."""
@@ -125,7 +127,7 @@ class OpenLoopUser(User):
     @task
     def rehearse(self) -> None:
         OpenLoopUser.starts += 1
-        Dispatcher(self.plan, self.starts, lambda sample: hooks.show(self.environment, _path(self.plan), sample)).run()
+        Dispatcher(self.plan, self.starts, functools.partial(hooks.show, self.environment)).run()
         _finish(self.environment)
 
 
@@ -136,10 +138,6 @@ def _finish(environment: Environment) -> None:
     assert runner is not None
     gevent.spawn(runner.stop if environment.web_ui else runner.quit)
     gevent.sleep(caller.FOREVER)
-
-
-def _path(plan: Plan) -> str:
-    return client.PATHS[plan.load_scenario().load.user]
 
 
 def _write(file: TextIO, row: dict[str, Any]) -> None:

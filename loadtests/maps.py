@@ -16,11 +16,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jinja2
 import simpleeval
 from markupsafe import Markup
 
-from loadtests import document, runner, scenario, stack, summary, virtual
+from loadtests import document, report, runner, scenario, stack, summary, virtual
 from loadtests.errors import CannotRun
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
@@ -28,7 +27,6 @@ from loadtests.scenario import Map, Scenario
 
 COLLAPSED = 0.5
 FINE = 400  # steps a side on which a predicted line is drawn
-HERE = Path(__file__).parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,16 +182,9 @@ def write(folder: Path, about: str, command: str, found: Sequence[tuple[Plane, R
 
 def render(found: Sequence[Row], *, about: str, command: str) -> str:
     """The page of some maps: a self-contained HTML file in the report's style."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css = Markup((HERE / "report.css").read_text("utf-8"))
+    css = Markup((report.HERE / "report.css").read_text("utf-8"))
     grids = [{**row, "rows": _rows(row)} for row in found]
-    return environment.get_template("maps.html.j2").render(css=css, maps=grids, about=about, command=command)
+    return report.template("maps.html.j2").render(css=css, maps=grids, about=about, command=command)
 
 
 def draw(plane: Plane, row: Row, path: Path) -> None:

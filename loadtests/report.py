@@ -31,15 +31,20 @@ INLINED = {
 QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max")
 
 
-def render(summary: Row, series: Mapping[str, Series], *, about: str, command: str) -> str:
-    """The page of one run. `summary` is summary.json, `command` the line that reproduces the run."""
-    page = jinja2.Environment(
+def template(name: str) -> jinja2.Template:
+    """One of our pages' templates: what people wrote is escaped, what is missing is an error."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("report.html.j2")
+    ).get_template(name)
+
+
+def render(summary: Row, series: Mapping[str, Series], *, about: str, command: str) -> str:
+    """The page of one run. `summary` is summary.json, `command` the line that reproduces the run."""
+    page = template("report.html.j2")
     slo = {name: limit for name, limit in (summary.get("slo") or {}).items() if limit is not None}
     variants: Row = summary["variants"]
     return page.render(
