@@ -1,20 +1,26 @@
 """The `loadtests` command and `python -m loadtests`: each ending has its exit code, from the first moment on."""
 
+import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 
 from loadtests.errors import CannotRun, Interrupted, LoadtestsError
 
 
 def main() -> None:
-    """Run the command line; the handlers stand before the imports, which take a moment."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run the command line; the handlers stand before the imports, which take a moment.
+
+    While they run nothing has been started, so a signal just ends us: an exception raised inside an import
+    may be lost there.
+    """
+    _handle(_leave)
     try:
         from loadtests.cli import app
 
+        _handle(_interrupt)
         app(standalone_mode=True)
     except (LoadtestsError, Interrupted) as error:
         print(f"loadtests: {error}", file=sys.stderr, flush=True)
@@ -25,6 +31,16 @@ def main() -> None:
     except Exception:  # a mistake of ours is no failed gate
         traceback.print_exc()
         sys.exit(CannotRun.exit_code)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGTERM, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"loadtests: interrupted by {signal.Signals(number).name}\n".encode())
+    os._exit(Interrupted.exit_code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

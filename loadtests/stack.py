@@ -188,6 +188,7 @@ def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
         capture_output=True,
         text=True,
         timeout=START_TIMEOUT,
+        preexec_fn=die_with_parent,
     )
     if finished.returncode == 0:
         return []
