@@ -23,6 +23,7 @@ def main() -> None:
         _handle(_interrupt)
         app(standalone_mode=True)
     except (LoadtestsError, Interrupted) as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(f"loadtests: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
@@ -33,7 +34,7 @@ def main() -> None:
         sys.exit(CannotRun.exit_code)
 
 
-def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+def _handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     signal.signal(signal.SIGINT, handler)
     signal.signal(signal.SIGTERM, handler)
 
@@ -44,9 +45,17 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the programs are being stopped
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}; every program it started is stopped")
+    """Once is enough: the programs are being stopped. But what is raised inside a finalizer is lost, so it is raised
+    again until the clean-up has begun (`stack.stop`) or main has it."""
+    _handle(signal.SIG_IGN)
+    told = f"interrupted by {signal.Signals(number).name}; every program it started is stopped"
+
+    def again(alarm: int, frame: FrameType | None) -> None:
+        raise Interrupted(told)
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    raise Interrupted(told)
 
 
 if __name__ == "__main__":

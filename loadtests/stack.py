@@ -109,7 +109,8 @@ class Program:
 
 
 def stop(*programs: Program) -> None:
-    """All at once, politely, then not."""
+    """All at once, politely, then not. An interrupt that led here need not be raised again."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for program in programs:
         program.ask_to_stop()
     deadline = time.monotonic() + STOP_TIMEOUT
