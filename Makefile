@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check agreement format setup setup-dev setup-browser clean
+.PHONY: help demo test check agreement scenarios fuzz format setup setup-dev setup-browser clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,15 @@ check: setup-dev ## lint, types, layers
 agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)
 	$(BIN)/loadtests agree smoke
 	$(BIN)/loadtests agree retry_storm
+
+OVERLOADS := capacity_cliff fifo_dead_work drop_expired_trap batch_slowdown_collapse brownout rate_limit_cliff
+
+scenarios: setup ## run each overload scenario three times, and confirm a map for real (an hour)
+	@for round in 1 2 3; do for name in $(OVERLOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
+	$(BIN)/loadtests map fifo_dead_work --confirm 3
+
+fuzz: setup-dev ## send 20,000 requests of all kinds, looking for a 5xx
+	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 3600 tests/mock/test_fuzz_requests.py
 
 format: setup-dev ## let ruff write the code
 	$(BIN)/ruff format .

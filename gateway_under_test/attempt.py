@@ -7,6 +7,7 @@ could have seen the attempt, and an attempt that was given up before anything wa
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,6 +25,7 @@ class Attempt:
     model: str
     log: logs.Log
     stopping: Callable[[], bool]
+    patience: float = math.inf  # seconds from its start after which nobody waits for it
     sent: bool = False
     status_code: int | None = None
     input_tokens: int = 0

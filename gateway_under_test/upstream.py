@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
@@ -126,8 +127,10 @@ class Upstream:
         self, n: int, prompt: Prompt, request: logs.RequestLine, exchange: Exchange, deadline: Deadline
     ) -> AsyncGenerator[Piece, None]:
         """One HTTP attempt: the first piece within the attempt's timeout, all of it within the deadline."""
-        attempt = Attempt(n, request, prompt.model, self._log, lambda: self.draining)
-        until = deadline.within(self._settings.attempt_timeout, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        until = deadline.within(self._settings.attempt_timeout, now)
+        over = deadline if exchange == self._stream else Deadline(until)  # a stream may go on after its first text
+        attempt = Attempt(n, request, prompt.model, self._log, lambda: self.draining, over.remaining(now))
         with self._opened(attempt), attempt:
             async with contextlib.aclosing(exchange(prompt, attempt)) as pieces:
                 while True:
@@ -250,14 +253,21 @@ def _http_client() -> httpx2.AsyncClient:
 
 
 def _parameters(prompt: Prompt, attempt: Attempt) -> dict[str, Any]:
-    """The request's id goes out twice: gateways on the way strip headers, `metadata` survives more of them."""
+    """The request's id goes out twice: gateways on the way strip headers, `metadata` survives more of them.
+
+    `x-request-deadline`: seconds from now after which nobody waits for this attempt, so that who cannot serve it by
+    then need not begin.
+    """
     request_id = attempt.request.request_id
+    headers = {"x-request-id": request_id, "x-stainless-retry-count": str(attempt.n - 1)}
+    if math.isfinite(attempt.patience):
+        headers["x-request-deadline"] = f"{attempt.patience:.3f}"
     return {
         "model": prompt.model,
         "max_tokens": prompt.max_tokens,
         "messages": [{"role": "user", "content": prompt.text}],
         "metadata": {"user_id": request_id},
-        "extra_headers": {"x-request-id": request_id, "x-stainless-retry-count": str(attempt.n - 1)},
+        "extra_headers": headers,
         **({"system": prompt.system} if prompt.system is not None else {}),
     }
 

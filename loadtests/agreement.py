@@ -42,12 +42,15 @@ TOLERANCES = {
     "goodput": Tolerance(0.05, 4),
     "goodput_ratio": Tolerance(absolute=0.05),
     "error_ratio": Tolerance(absolute=0.05),
+    "waited_ratio": Tolerance(absolute=0.05),
     "attempts": Tolerance(0.1, 4),
     "amplification": Tolerance(0.1, 0.02),
     "output_tokens": Tolerance(0.1),
     "wasted_output_tokens": Tolerance(0.2, 500),
     **{
-        f"{clock}.{q}": LATENCY for clock in ("e2e", "service_time", "ttft", "ttft_sent") for q in ("p50", "p90", "p95")
+        f"{clock}.{q}": LATENCY
+        for clock in ("e2e", "service_time", "ttft", "ttft_sent", "queue_wait")
+        for q in ("p50", "p90", "p95")
     },
     **{f"{gap}.{q}": GAP for gap in ("itl", "tpot") for q in ("p50", "p90")},
 }

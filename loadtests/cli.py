@@ -154,11 +154,16 @@ def draw_map(
     y: Annotated[str | None, typer.Option(metavar="KEY=FROM:TO:STEPS", help="phases.dip.seconds=1:15:8")] = None,
     variant: Annotated[str | None, typer.Option(metavar="V", help="The variant to map; default the map's own.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Rehearsals of each cell.")] = 5,
+    confirm: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Repeat N cells for real, from both sides of the line."),
+    ] = None,
     assignments: Assignments = None,
     out: Out = None,
 ) -> None:
     """Rehearse a plane of settings on virtual time, and draw where it collapses. Without axes: the scenario's maps."""
     with _installed("gateway,maps"):
+        from loadtests import confirm as cells
         from loadtests import maps
 
     console = display.console()
@@ -167,6 +172,7 @@ def draw_map(
     planes = maps.planes(experiment, x, y, variant)
     for plane in planes:
         maps.check(name, assignments or [], plane)
+    chosen = [cells.choose(plane, confirm) if confirm else [] for plane in planes]
     for plane in planes:
         work = maps.jobs(name, assignments or [], plane, seeds)
         title = f"{plane.variant}: {plane.x.key} x {plane.y.key}"
@@ -176,7 +182,17 @@ def draw_map(
     page = maps.write(folder, experiment.about, shlex.join(_command()), found)
     for _, row in found:
         console.print(display.map_of(row))
+    for number, ((plane, row), numbers) in enumerate(zip(found, chosen, strict=True), start=1):
+        for index, cell in enumerate((row["cells"][each] for each in numbers), start=1):
+            console.print(f"for real: {', '.join(maps.settings(plane, cell['x'], cell['y']))}", soft_wrap=True)
+            kept = folder / f"map-{number}-real-{index}"
+            row["confirmed"].append(cells.rehearse(kept, name, assignments or [], plane, cell))
+        if numbers:
+            console.print(display.confirmed(row))
+    if confirm:
+        maps.write(folder, experiment.about, shlex.join(_command()), found, again=True)
     console.print(f"pictures, data and page: {page.parent}   {page}", soft_wrap=True)
+    raise typer.Exit(EXIT_PASS if all(each["agrees"] for _, row in found for each in row["confirmed"]) else EXIT_FAIL)
 
 
 @app.command()

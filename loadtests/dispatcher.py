@@ -33,7 +33,7 @@ class Dispatcher:
         """`start` counts from 1: the web UI may start a plan again, and its requests are others then."""
         self.plan = plan
         self._suffix = "" if start == 1 else f".{start}"
-        self.scenario = plan.load_scenario()
+        self.scenario = plan.load_scenario().of(plan.variant)
         self._path = client.PATHS[self.scenario.load.user]
         self.arrivals = plan.arrivals(self.scenario)
         self._report = report

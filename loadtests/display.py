@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from loadtests import load, metrics
+from loadtests import metrics
 from loadtests.agreement import Figure
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
@@ -67,7 +67,7 @@ class Follower:
     def __init__(self, run: RunDir, scenario: Scenario, variant: str, seed: int) -> None:
         self._scenario, self._variant = scenario, variant
         self._samples, self._events = Tail(run.samples), Tail(run.events)
-        self._offered = [arrival.at for arrival in load.schedule(scenario.load, scenario.seconds, seed, variant)]
+        self._offered = [arrival.at for arrival in scenario.arrivals(seed, variant)]
         self._started = False
         self._ended = 0
         self._good: deque[float] = deque()
@@ -251,6 +251,22 @@ def map_of(row: Row) -> Table:
         table.add_row(f"{line[0]['y']:.3g}", *shares)
     table.caption = "percent of seeds that collapsed" + ("; * predicted to" if row["collapse_when"] else "")
     table.caption_justify = "left"
+    return table
+
+
+def confirmed(row: Row) -> Table:
+    """What real runs of some cells say beside the map and the prediction."""
+    table = _table(row["x"]["key"], row["y"]["key"], "predicted", "virtual", "real goodput", "")
+    for each in row["confirmed"]:
+        says = "agrees" if each["agrees"] else "differs"
+        table.add_row(
+            f"{each['x']:.4g}",
+            f"{each['y']:.4g}",
+            "collapse" if each["predicted"] else "none",
+            f"{100 * each['virtual']:.0f} % collapsed",
+            _percent(each["goodput"]),
+            Text(says, style=COLOURS["pass" if each["agrees"] else "fail"]),
+        )
     return table
 
 

@@ -12,9 +12,9 @@ Status = Literal["pass", "fail", "skipped"]
 
 COUNTS = ("seconds", "offered", "started", "not_sent", "completed", "goodput", "attempts")
 TOKENS = ("output_tokens", "wasted_output_tokens")
-RATIOS = ("goodput_ratio", "error_ratio", "amplification")
-DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag")
-QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max", "n")
+RATIOS = ("goodput_ratio", "error_ratio", "amplification", "waited_ratio")
+DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag", "queue_wait")
+QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
 # Of a whole variant; every other metric is of a phase, or of all judged phases together.
 OF_A_VARIANT = ("recovery_s",)
 

@@ -24,6 +24,7 @@ from loadtests.errors import CannotRun
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
 from loadtests.scenario import Map, Scenario
+from loadtests.summary import Variant
 
 COLLAPSED = 0.5
 FINE = 400  # steps a side on which a predicted line is drawn
@@ -94,24 +95,24 @@ def check(name: str, assignments: Sequence[str], plane: Plane) -> None:
     """Let scenario and programs judge every cell before hours go into them, the corners with file and line. Raises
     CannotRun."""
     for x, y in itertools.product((plane.x.values[0], plane.x.values[-1]), (plane.y.values[0], plane.y.values[-1])):
-        experiment, source = scenario.load(name, [*assignments, *_settings(plane, x, y)])
+        experiment, source = scenario.load(name, [*assignments, *settings(plane, x, y)])
         if plane.variant not in experiment.variants:
             hint = document.did_you_mean(plane.variant, experiment.variants)
             raise CannotRun(f"--variant {plane.variant}: {hint}")
         experiment.choose_clock("virtual")
         runner.check_settings(experiment, source, [plane.variant])
     for x, y in itertools.product(plane.x.values, plane.y.values):
-        settings = _settings(plane, x, y)
+        cell = settings(plane, x, y)
         try:
-            virtual.check(scenario.load(name, [*assignments, *settings])[0], plane.variant)
+            virtual.check(scenario.load(name, [*assignments, *cell])[0], plane.variant)
         except CannotRun as error:
-            raise CannotRun(f"cell {', '.join(settings)}: {error}") from None
+            raise CannotRun(f"cell {', '.join(cell)}: {error}") from None
 
 
 def jobs(name: str, assignments: Sequence[str], plane: Plane, seeds: int) -> list[Job]:
     """Every seed of every cell, row by row."""
     return [
-        Job(name, (*assignments, *_settings(plane, x, y)), plane.variant, seed)
+        Job(name, (*assignments, *settings(plane, x, y)), plane.variant, seed)
         for y, x, seed in itertools.product(plane.y.values, plane.x.values, range(1, seeds + 1))
     ]
 
@@ -141,6 +142,11 @@ def _rehearse(job: Job) -> float:
         variant = summary.read_variant(run, job.variant, experiment, job.seed)
     if variant.reasons:
         raise CannotRun("; ".join(variant.reasons))
+    return last_goodput(variant, experiment)
+
+
+def last_goodput(variant: Variant, experiment: Scenario) -> float:
+    """The goodput ratio of the last judged phase. Raises CannotRun when nothing was offered in it."""
     last = [phase.name for phase in experiment.phases if phase.judge][-1]
     ratio = variant.phases[last]["goodput_ratio"]
     if ratio is None:
@@ -165,13 +171,14 @@ def result(name: str, plane: Plane, seeds: int, goodput: Sequence[float]) -> Row
         "collapse_when": plane.collapse_when,
         "because": plane.because,
         "cells": cells,
-        "agreement": _agreement(cells),
+        "agreement": _agreement(cells, len(plane.x.values)),
+        "confirmed": [],
     }
 
 
-def write(folder: Path, about: str, command: str, found: Sequence[tuple[Plane, Row]]) -> Path:
+def write(folder: Path, about: str, command: str, found: Sequence[tuple[Plane, Row]], again: bool = False) -> Path:
     """map-N.json and map-N.png of each map, and the page that shows them all; the page's path."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=again)
     for number, (plane, row) in enumerate(found, start=1):
         (folder / f"map-{number}.json").write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         draw(plane, row, folder / f"map-{number}.png")
@@ -224,7 +231,8 @@ def _keys(own: Map) -> tuple[str, str]:
     return Axis.parse(own.x).key, Axis.parse(own.y).key
 
 
-def _settings(plane: Plane, x: float, y: float) -> tuple[str, str]:
+def settings(plane: Plane, x: float, y: float) -> tuple[str, str]:
+    """The assignments that make a cell of a scenario."""
     return f"{plane.x.key}={_written(x)}", f"{plane.y.key}={_written(y)}"
 
 
@@ -233,12 +241,24 @@ def _written(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _agreement(cells: Sequence[Row]) -> Row | None:
-    """How many cells do as predicted: all seeds collapsed where collapse is predicted, none where it is not."""
+def _agreement(cells: Sequence[Row], columns: int) -> Row | None:
+    """How many cells do as predicted: all seeds collapsed where collapse is predicted, none where it is not. Of the
+    others, `astray` are more than one cell off the line: none of their neighbours is predicted otherwise."""
     if any(cell["predicted"] is None for cell in cells):
         return None
-    agree = sum(cell["collapsed"] == float(cell["predicted"]) for cell in cells)
-    return {"cells": len(cells), "as_predicted": agree}
+    wrong = [index for index, cell in enumerate(cells) if cell["collapsed"] != float(cell["predicted"])]
+    astray = sum(not _beside_the_line(cells, columns, index) for index in wrong)
+    return {"cells": len(cells), "as_predicted": len(cells) - len(wrong), "astray": astray}
+
+
+def _beside_the_line(cells: Sequence[Row], columns: int, index: int) -> bool:
+    """Whether a neighbour of this cell (diagonals are neighbours) is predicted otherwise."""
+    row, column = divmod(index, columns)
+    return any(
+        max(abs(other // columns - row), abs(other % columns - column)) == 1
+        and cell["predicted"] is not cells[index]["predicted"]
+        for other, cell in enumerate(cells)
+    )
 
 
 def _rows(row: Row) -> list[Row]:

@@ -75,11 +75,11 @@ def percentile(ordered: Sequence[float], q: float) -> float | None:
 
 
 def distribution(values: Iterable[float | None]) -> dict[str, float | int | None]:
-    """p50 to max in seconds, rounded to microseconds, and how many values there were."""
+    """Mean and p50 to max in seconds, rounded to microseconds, and how many values there were."""
     ordered = sorted(value for value in values if value is not None)
     quantiles = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
     row: dict[str, float | int | None] = {name: _rounded(percentile(ordered, q), 6) for name, q in quantiles.items()}
-    return {**row, "n": len(ordered)}
+    return {"mean": _ratio(sum(ordered), len(ordered)), **row, "n": len(ordered)}
 
 
 def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
@@ -91,6 +91,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
     outcomes = Counter(sample.outcome for sample in cohort)
     good = sum(is_good(sample, slo) for sample in cohort)
     bad = len(cohort) - outcomes["complete"] - outcomes["left"]
+    waits = [attempt["queued"] for attempt in attempts if attempt["outcome"] in ("complete", "left")]
     return {
         "seconds": sum(span.end - span.start for span in spans),
         "offered": offered,
@@ -101,9 +102,10 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "goodput_ratio": _ratio(good, offered),
         "error_ratio": _ratio(bad, len(cohort)),
         "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
-        **_distributions(cohort),
+        **_distributions(cohort, waits),
         "attempts": len(attempts),
         "amplification": _ratio(len(attempts), len(cohort)),
+        "waited_ratio": _ratio(sum(wait > 0 for wait in waits), len(waits)),
         "output_tokens": sum(attempt["output_tokens"] for attempt in attempts),
         "wasted_output_tokens": sum(attempt["wasted_tokens"] for attempt in attempts),
     }
@@ -157,13 +159,16 @@ def series(observed: Observed, scenario: Scenario) -> Series:
     }
 
 
-def _distributions(cohort: Sequence[Sample]) -> Row:
-    """Latency is of the complete; the dispatch lag of all that was sent."""
+def _distributions(cohort: Sequence[Sample], waits: Sequence[float]) -> Row:
+    """Latency is of the complete; the dispatch lag of all that was sent; `waits` of attempts in Claude's queue."""
     complete = [sample for sample in cohort if sample.outcome == "complete"]
     values: dict[str, Iterable[float | None]] = {
-        name: [getattr(sample, name) for sample in complete] for name in DISTRIBUTIONS if name != "itl"
+        name: [getattr(sample, name) for sample in complete]
+        for name in DISTRIBUTIONS
+        if name not in ("itl", "queue_wait")
     }
     values["itl"] = [gap for sample in complete for gap in sample.gaps]
+    values["queue_wait"] = waits
     values["dispatch_lag"] = [sample.dispatch_lag for sample in cohort]
     return {name: distribution(values[name]) for name in DISTRIBUTIONS}
 

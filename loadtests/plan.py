@@ -34,7 +34,7 @@ class Plan:
         return scenario.parse(document.read(Path(self.scenario)))
 
     def arrivals(self, experiment: Scenario) -> list[load.Arrival]:
-        return load.schedule(experiment.load, experiment.seconds, self.seed, self.variant)
+        return experiment.arrivals(self.seed, self.variant)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Plan | None:

@@ -63,6 +63,7 @@ class Rehearsal:
         self.gateway = Program("gateway", self.run.log(self.variant, "gateway"))
         self.load = Program("load generator", self.run.log(self.variant, "load"))
         self._saved = 0
+        self.scenario = self.scenario.of(self.variant)
 
     def execute(self) -> None:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
@@ -201,13 +202,23 @@ class Rehearsal:
 
 def check_settings(scenario: Scenario, source: Document, variants: Sequence[str]) -> None:
     """Ask the programs about their sections of the scenario. Raises ScenarioError at the first problem."""
-    for problem in stack.problems_of("mockclaude", scenario.mock_config()):
-        raise _problem_at(("mock",), problem, source)
+    for variant in _with_different_mocks(scenario, variants):
+        for problem in stack.problems_of("mockclaude", scenario.of(variant).mock_config()):
+            own = ("variants", variant, "mock")
+            raise _problem_at(own if (*own, *problem["loc"]) in source.places else ("mock",), problem, source)
     for variant in variants:
         for problem in stack.problems_of("gateway_under_test", scenario.gateway_settings(variant)):
             own = ("variants", variant, *problem["loc"])
             inherited = own not in source.places and ("gateway", *problem["loc"]) in source.places
             raise _problem_at(("gateway",) if inherited else ("variants", variant), problem, source)
+
+
+def _with_different_mocks(scenario: Scenario, variants: Sequence[str]) -> list[str]:
+    """One variant for each configuration of the mock."""
+    found: dict[str, str] = {}
+    for variant in variants:
+        found.setdefault(json.dumps(scenario.of(variant).mock_config(), default=repr), variant)
+    return list(found.values())
 
 
 def prepare(

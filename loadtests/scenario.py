@@ -5,7 +5,7 @@ those programs about them.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from loadtests import document, gates
 from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
 from loadtests.gates import Gate
+from loadtests.load import Arrival, schedule
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -26,6 +27,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 MOST_REQUESTS = 1_000_000
+OF_ALL = ("load", "mock")  # sections of the scenario that a variant may change; the rest of it is the gateway's
 ClockName = Literal["real", "virtual"]
 
 
@@ -52,8 +54,11 @@ class Load(Section):
 
 
 class Phase(Section):
+    """`rate`: the load's rate in this phase, where it is not the load's own."""
+
     name: Name
     seconds: Positive
+    rate: Positive | None = None
     judge: Annotated[bool, Field(strict=True)] = True
 
 
@@ -118,7 +123,20 @@ class Scenario(Section):
         return spans
 
     def gateway_settings(self, variant: str) -> Tree:
-        return document.merge(self.gateway, self.variants[variant])
+        own = {key: value for key, value in self.variants[variant].items() if key not in OF_ALL}
+        return document.merge(self.gateway, own)
+
+    def of(self, variant: str) -> "Scenario":
+        """The scenario as this variant meets it: its own `load` and `mock` laid on those of all."""
+        own = self.variants[variant]
+        load = document.merge(self.load.model_dump(), own.get("load") or {})
+        mock = document.merge(self.mock, own.get("mock") or {})
+        return self.model_copy(update={"load": Load.model_validate(load), "mock": mock})
+
+    def arrivals(self, seed: int, variant: str) -> list[Arrival]:
+        """When the requests of this variant are meant to start, and what each asks."""
+        own = self.of(variant).load
+        return schedule(own, self.seconds, seed, variant, _rates(own, self.spans(), self.phases))
 
     def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
@@ -205,6 +223,12 @@ def _check_variant(assignment: str, known: Iterable[str]) -> None:
         raise CannotRun(f'--set {assignment}: no variant "{name.partition(".")[0]}"; {hint}')
 
 
+def _rates(load: Load, spans: Sequence[Span], phases: Sequence[Phase]) -> list[tuple[float, float]]:
+    if all(phase.rate is None for phase in phases):
+        return []
+    return [(span.start, phase.rate or load.rate) for span, phase in zip(spans, phases, strict=True)]
+
+
 def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
     if not isinstance(entry, dict) or entry.get("phase") not in spans:
         return entry
@@ -213,12 +237,17 @@ def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
     return {"at": span.start, "for": span.end - span.start, **rest}
 
 
-def _first_problem(error: pydantic.ValidationError, source: Document) -> ScenarioError:
-    """One typo may make an unknown key and a missing field: the unknown key is the one to name."""
+def _first_problem(
+    error: pydantic.ValidationError, source: Document, root: tuple[str, ...] = (), section: tuple[str, ...] = ()
+) -> ScenarioError:
+    """One typo may make an unknown key and a missing field: the unknown key is the one to name. `root`: where in the
+    file the `section` that was read stands."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     path = tuple(step for step in first["loc"] if step != "[key]")
-    return ScenarioError(source.place(path), f"{_dotted(path, source)}{_explain(first, path)}")
+    return ScenarioError(
+        source.place((*root, *path)), f"{_dotted((*root, *path), source)}{_explain(first, (*section, *path))}"
+    )
 
 
 def _explain(problem: Any, path: tuple[str | int, ...]) -> str:
@@ -274,10 +303,8 @@ def _dotted(path: tuple[str | int, ...], source: Document) -> str:
 def _check_references(scenario: Scenario, source: Document) -> None:
     """What is right by itself may still not fit the rest of the file."""
     _check_names(scenario, source)
-    requests = scenario.load.rate * scenario.seconds
-    if requests > MOST_REQUESTS:
-        text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"
-        raise ScenarioError(source.place(("load", "rate")), f"load.rate: got {text}")
+    for name in scenario.variants:
+        _check_own_sections(name, scenario, source)
     for index, text in enumerate(scenario.gates):
         try:
             gates.parse(text, scenario.variants, [phase.name for phase in scenario.phases])
@@ -287,7 +314,27 @@ def _check_references(scenario: Scenario, source: Document) -> None:
         _check_expectation(expectation, ("expect", index), scenario, source)
     for index, own in enumerate(scenario.maps):
         _check_name(own.variant, scenario.variants, ("maps", index, "variant"), source)
-    _check_timeline(scenario, source)
+    _check_timeline(scenario.mock, ("mock", "timeline"), scenario, source)
+
+
+def _check_own_sections(variant: str, scenario: Scenario, source: Document) -> None:
+    """A variant's own load and mock, and that what it meets as a whole can be sent."""
+    root = ("variants", variant)
+    for section in OF_ALL:
+        given = scenario.variants[variant].get(section)
+        if given is not None and not isinstance(given, dict):
+            where = (*root, section)
+            text = f"got {_shown(given)}, expected a mapping of keys to values"
+            raise ScenarioError(source.place(where), f"{_dotted(where, source)}: {text}")
+    try:
+        own = scenario.of(variant)
+    except pydantic.ValidationError as error:
+        raise _first_problem(error, source, (*root, "load"), ("load",)) from None
+    _check_timeline(scenario.variants[variant].get("mock") or {}, (*root, "mock", "timeline"), scenario, source)
+    requests = sum(phase.seconds * (phase.rate or own.load.rate) for phase in scenario.phases)
+    if requests > MOST_REQUESTS:
+        text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"
+        raise ScenarioError(source.place(("load", "rate")), f"load.rate: got {text}")
 
 
 def _check_names(scenario: Scenario, source: Document) -> None:
@@ -303,16 +350,16 @@ def _check_names(scenario: Scenario, source: Document) -> None:
             raise ScenarioError(source.place(("variants", name)), f'a variant and a phase are both called "{name}"')
 
 
-def _check_timeline(scenario: Scenario, source: Document) -> None:
+def _check_timeline(mock: Tree, root: tuple[str, ...], scenario: Scenario, source: Document) -> None:
     """Only what is ours of it, the names of phases; the rest is the mock's to judge."""
-    entries = scenario.mock.get("timeline")
+    entries = mock.get("timeline")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "phase" in entry:
-            path = ("mock", "timeline", index, "phase")
+            path: tuple[str | int, ...] = (*root, index, "phase")
             _check_name(entry["phase"], [phase.name for phase in scenario.phases], path, source)
             if "at" in entry or "for" in entry:
                 text = 'has a "phase" and its own "at" or "for"; expected one or the other'
-                raise ScenarioError(source.place(path), f"mock.timeline.{index}: {text}")
+                raise ScenarioError(source.place(path), f"{_dotted((*root, index), source)}: {text}")
 
 
 def _check_expectation(

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import gates, load, metrics
+from loadtests import gates, metrics
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
 from loadtests.sample import Row
@@ -58,7 +58,7 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
         "machine": about.machine,
         "versions": about.versions,
     }
-    return summary, {variant.name: metrics.series(variant.observed, scenario) for variant in variants}
+    return summary, {variant.name: metrics.series(variant.observed, scenario.of(variant.name)) for variant in variants}
 
 
 def write(run: RunDir, summary: Row) -> None:
@@ -66,7 +66,8 @@ def write(run: RunDir, summary: Row) -> None:
 
 
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
-    offered = [arrival.at for arrival in load.schedule(scenario.load, scenario.seconds, seed, name)]
+    scenario = scenario.of(name)
+    offered = [arrival.at for arrival in scenario.arrivals(seed, name)]
     observed = Observed(offered, run.samples_of(name), run.journal_of(name))
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}

@@ -24,7 +24,7 @@ import gateway_under_test.logs
 import gateway_under_test.settings
 import mockclaude.app
 import mockclaude.settings
-from loadtests import client, load, rundir, stack
+from loadtests import client, rundir, stack
 from loadtests.client import Exchange
 from loadtests.errors import CannotRun
 from loadtests.load import Arrival
@@ -53,7 +53,7 @@ def rehearse(
 def check(scenario: Scenario, variant: str) -> None:
     """Let both programs judge their settings, in this process. Raises CannotRun."""
     try:
-        mockclaude.app.create_app(mockclaude.settings.Settings(scenario.mock_config()))
+        mockclaude.app.create_app(mockclaude.settings.Settings(scenario.of(variant).mock_config()))
         gateway_under_test.settings.check(scenario.gateway_settings(variant))
     except (mockclaude.settings.ConfigError, gateway_under_test.settings.SettingsError) as error:
         raise CannotRun(str(error)) from None
@@ -121,7 +121,8 @@ class _Rehearsal:
     def __init__(
         self, run: RunDir, scenario: Scenario, variant: str, seed: int, show: Callable[[str, Row], None] | None
     ) -> None:
-        self._run, self._scenario, self._variant, self._seed, self._show = run, scenario, variant, seed, show
+        self._run, self._variant, self._seed, self._show = run, variant, seed, show
+        self._scenario = scenario.of(variant)
         self._cursor = self._lost = self._sent = self._saved = 0
         self._t0 = 0.0
 
@@ -187,7 +188,7 @@ class _Rehearsal:
         asked: list[asyncio.Task[None]] = []
         waited_for: list[asyncio.Task[None]] = []
         try:
-            for arrival in load.schedule(self._scenario.load, self._scenario.seconds, self._seed, self._variant):
+            for arrival in self._scenario.arrivals(self._seed, self._variant):
                 await asyncio.sleep(arrival.at - self._now())
                 request = asyncio.create_task(self._ask(gateway, arrival))
                 asked = [*_open(asked), request]

@@ -1,19 +1,55 @@
-"""/_mock/* and /metrics: what a rehearsal reads from the mock, and how it changes it."""
+"""/_mock/* and /metrics: what a rehearsal reads from the mock, and how it changes it.
+
+With an admin token they want it as a bearer token; with an admin port they answer there and nowhere else. Only the
+health check is for everybody.
+"""
 
 from __future__ import annotations
 
+import hmac
+from collections.abc import Callable, Mapping
 from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mockclaude.server import Server
-from mockclaude.settings import ConfigError, Problem
+from mockclaude.settings import ConfigError, Problem, with_recordings
 
-router = APIRouter()
 PAGE = 10_000
+
+
+class Refused(Exception):
+    """Not for this caller: `status` 401, or 404 where these paths do not exist."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def admit(request: Request) -> None:
+    """Raise `Refused` unless the caller may."""
+    settings = _server(request).settings
+    here = request.scope.get("server")
+    if settings.admin_port is not None and here is not None and here[1] != settings.admin_port:
+        raise Refused(404, "Not found")
+    shown = request.headers.get("authorization", "").partition(" ")[2].strip()
+    open_to_all = settings.admin_token is None or request.scope["path"] == "/_mock/health"
+    if not open_to_all and not hmac.compare_digest(shown.encode(), (settings.admin_token or "").encode()):
+        raise Refused(401, "this mock wants its admin token: authorization: Bearer TOKEN")
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """Say no."""
+    status = error.status if isinstance(error, Refused) else 401
+    return JSONResponse({"error": {"type": "not_admitted", "message": str(error)}}, status_code=status)
+
+
+router = APIRouter(dependencies=[Depends(admit)])
 
 
 @router.get("/_mock/health")
@@ -37,14 +73,35 @@ async def clock(request: Request) -> JSONResponse:
 
 @router.get("/_mock/journal")
 async def journal(
-    request: Request, after: int = Query(0, ge=0), limit: int = Query(PAGE, ge=1, le=PAGE)
+    request: Request,
+    after: int = Query(0, ge=0),
+    limit: int = Query(PAGE, ge=1, le=PAGE),
+    outcome: str | None = None,
+    status: int | None = None,
+    model: str | None = None,
+    key: str | None = None,
+    request_id: str | None = None,
+    fault: str | None = None,
 ) -> JSONResponse:
-    """Records closed after a cursor, in the order of closing."""
+    """Records closed after a cursor, in the order of closing; only those that have what is asked for.
+
+    The cursor moves past the others too, so that a reader can go on to the end.
+    """
     server = _server(request)
+    wanted = {
+        "outcome": outcome,
+        "status": status,
+        "model": model,
+        "key": key,
+        "request_id": request_id,
+        "fault": fault,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
     page = server.journal.page(after, limit)
+    kept = [record for record in page.records if all(getattr(record, name) == given[name] for name in given)]
     return JSONResponse(
         {
-            "records": [record._asdict() for record in page.records],
+            "records": [record._asdict() for record in kept],
             "cursor": page.cursor,
             "lost": server.journal.lost,
             "open": len(server.journal.open_attempts),
@@ -73,16 +130,46 @@ async def read_config(request: Request) -> JSONResponse:
 @router.put("/_mock/config")
 async def write_config(request: Request) -> JSONResponse:
     """Replace the sections named in the body; a bad body changes nothing."""
+    return await _change(request, lambda server, sections: server.configure(_mapping(sections)))
+
+
+@router.patch("/_mock/config")
+async def change_config(request: Request) -> JSONResponse:
+    """Change only the keys named in the body (RFC 7396, JSON Merge Patch); null takes a key out."""
+    return await _change(request, lambda server, changes: server.configure(server.merged(_mapping(changes))))
+
+
+@router.post("/_mock/faults")
+async def add_fault(request: Request) -> JSONResponse:
+    """Begin one fault more, now."""
+    return await _change(request, lambda server, fault: server.configure({"faults": [*server.written_faults(), fault]}))
+
+
+@router.delete("/_mock/faults")
+async def clear_faults(request: Request, name: str | None = None) -> JSONResponse:
+    """End all faults that are configured, or those of one name."""
+    server = _server(request)
+    server.configure(
+        {"faults": [one for one in server.written_faults() if name is not None and one.get("name") != name]}
+    )
+    return JSONResponse(server.config())
+
+
+async def _change(request: Request, change: Callable[[Server, Any], None]) -> JSONResponse:
+    """Apply a change with what the body says; the configuration then, or a 400 with every problem."""
     try:
-        sections = await request.json()
-        if not isinstance(sections, dict):
-            raise ConfigError([Problem((), "expected a JSON object of sections")])
-        _server(request).configure(sections)
-    except (JSONDecodeError, UnicodeDecodeError) as error:
+        change(_server(request), await request.json())
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         return _refused(ConfigError([Problem((), f"not valid JSON: {error}")]))
     except ConfigError as error:
         return _refused(error)
     return JSONResponse(_server(request).config())
+
+
+def _mapping(sections: object) -> Mapping[str, object]:
+    if not isinstance(sections, dict):
+        raise ConfigError([Problem((), "expected a JSON object of sections")])
+    return with_recordings(sections, Path(), inside=True)
 
 
 @router.get("/metrics")

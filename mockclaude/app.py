@@ -10,10 +10,40 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from mockclaude import admin, messages, wire
+from mockclaude import admin, batches, connection, counting, endpoint, files, messages, models, wire
 from mockclaude.server import Server
 from mockclaude.settings import Settings
+
+EDGE = [("server", "cloudflare"), ("cf-cache-status", "DYNAMIC"), ("x-robots-tag", "none")]
+"""Headers that Claude's edge puts on every response: the web server's to send, so that no request pays for them."""
+
+BESIDES: tuple[tuple[str, str, endpoint.Endpoint], ...] = (
+    ("GET", "/v1/models", models.listed),
+    ("GET", "/v1/models/{model_id}", models.retrieve),
+    ("POST", "/v1/messages/batches", batches.create),
+    ("GET", "/v1/messages/batches", batches.listed),
+    ("GET", "/v1/messages/batches/{batch_id}", batches.retrieve),
+    ("DELETE", "/v1/messages/batches/{batch_id}", batches.delete),
+    ("POST", "/v1/messages/batches/{batch_id}/cancel", batches.cancel),
+    ("GET", "/v1/messages/batches/{batch_id}/results", batches.results),
+    ("POST", "/v1/files", files.create),
+    ("GET", "/v1/files", files.listed),
+    ("GET", "/v1/files/{file_id}", files.retrieve),
+    ("DELETE", "/v1/files/{file_id}", files.delete),
+    ("GET", "/v1/files/{file_id}/content", files.content),
+)
+"""The endpoints beside POST /v1/messages."""
+
+
+class App(FastAPI):
+    """FastAPI, with the connection of each request within a fault's reach."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request."""
+        connection.remember(scope, send)
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -26,13 +56,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         server.stop()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = App(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.server = server
     app.router.add_route("/v1/messages", messages.create, methods=["POST"])
+    app.router.add_route("/v1/messages/count_tokens", counting.count, methods=["POST"])
+    for method, path, answer in BESIDES:
+        app.router.add_route(path, answer, methods=[method])
     app.router.add_route("/", _home, methods=["GET", "HEAD"])
     app.include_router(admin.router)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, admin.bad_query)
+    app.add_exception_handler(admin.Refused, admin.refuse)
     return app
 
 
@@ -43,8 +77,7 @@ async def _home(request: Request) -> Response:
 
 async def _not_found(request: Request, error: Exception) -> Response:
     """An unknown path or method, said as Claude says it."""
-    server: Server = request.app.state.server
     status = error.status_code if isinstance(error, HTTPException) else 404
-    draw = server.draw(f"{request.method} {request.url.path}".encode())
     known = wire.ApiError(status if status in wire.ERRORS else 404)
-    return messages.refusal(known, {"request-id": draw.request_id})
+    headers = {"request-id": endpoint.fate(request).request_id, "anthropic-organization-id": wire.ORGANIZATION}
+    return messages.refusal(known, headers)

@@ -1,51 +1,102 @@
-"""How much Claude can do at once: slots, a bounded queue in front, and 529 when both are full.
+"""How much Claude can do at once: slots, a queue in front, a pace that falls with the number running.
 
 A state machine without time of its own: `now` is an argument, and whoever drives it (the server, or an event heap in a
-test against queueing theory) is told which tickets got a slot. Conservation holds after every step:
+test against queueing theory) is told which tickets got a slot or lost their place. Conservation holds after every step:
 
     arrived = completed + running + queued + turned away + cancelled
+
+Work is counted on a clock of its own. All that runs is slowed by the same factor, which depends on how many run, so one
+number says how far that clock has fallen behind: `lag(now)`. A generation that began at b and takes s seconds alone is
+done when now - lag(now) = b - lag(b) + s. Without a slow-down the lag is zero for ever, and times are exact.
 """
 
 from __future__ import annotations
 
 import enum
+import heapq
+import math
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge
-from pydantic import Strict
+from annotated_types import Ge, Gt
+from pydantic import ConfigDict, Strict
 
 from mockclaude import settings
+
+FORGOTTEN = 64
+"""How many of those who left the queue may still stand in the order by deadline, beyond as many as wait."""
+
+Order = Literal["fifo", "lifo", "deadline"]
+OnFull = Literal[529, 429, "wait"]
+OnDisconnect = Literal["cancel", "finish", "skip_if_queued"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A generation takes `s0 + a * N` seconds when N run, for one that takes `s0` alone; others in proportion."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = settings.STRICT
+
+    s0: Annotated[float, Gt(0)]
+    a: Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
 class Size:
-    """Slots, places in the queue, and what becomes of work whose client has left.
+    """Slots, the queue in front of them, who is next, and what becomes of those who wait too long or leave.
 
-    The defaults are generous: a thousand generations at once, a thousand waiting.
+    `queue` None is unbounded. `slowdown` is either the factor by which all is slower when every slot is taken (linear
+    in between, as llm-d-inference-sim's time-factor-under-load), or `Linear`. The defaults are generous: a thousand
+    generations at once, a thousand waiting, nothing slower.
     """
 
     slots: int = 1000
-    queue: int = 1000
-    on_disconnect: Literal["cancel", "finish"] = "cancel"
+    queue: int | None = 1000
+    on_disconnect: OnDisconnect = "cancel"
+    order: Order = "fifo"
+    max_queue_wait: float | None = None
+    on_full: OnFull = 529
+    slowdown: float | Linear | None = None
+
+    def stretch(self, running: int) -> float:
+        """How many times longer all takes while `running` generations run."""
+        if self.slowdown is None or running == 0:
+            return 1.0
+        if isinstance(self.slowdown, Linear):
+            return 1 + self.slowdown.a / self.slowdown.s0 * running
+        return 1 + (self.slowdown - 1) * (running - 1) / max(1, self.slots - 1)
 
 
 class _Section(settings.Section):
     slots: Annotated[int, Strict(), Ge(0)] | None = None
     queue: Annotated[int, Strict(), Ge(0)] | None = None
-    on_disconnect: Literal["cancel", "finish"] | None = None
+    on_disconnect: OnDisconnect | None = None
+    order: Order | None = None
+    max_queue_wait: Annotated[float, Strict(), Ge(0)] | None = None
+    on_full: OnFull | None = None
+    slowdown: Annotated[float, Strict(), Ge(1)] | None = None
 
 
 def parse(section: object, base: Size | None = None, loc: settings.Loc = ("capacity",)) -> Size:
     """Lay a section over `base` (the defaults, if none)."""
-    base = base or Size()
-    change = settings.read(_Section, section, loc)
-    return Size(
-        base.slots if change.slots is None else change.slots,
-        base.queue if change.queue is None else change.queue,
-        change.on_disconnect or base.on_disconnect,
-    )
+    given = dict(section) if isinstance(section, Mapping) else {}
+    unbounded: dict[str, Any] = {n: None for n in ("queue", "max_queue_wait") if given.get(n) == "unbounded"}
+    linear = given.get("slowdown") if isinstance(given.get("slowdown"), Mapping) else None
+    rest = {name: value for name, value in given.items() if name not in unbounded and value is not linear}
+    changed: dict[str, Any] = dict(settings.read(_Section, rest if given else section, loc))
+    if linear is not None:
+        changed["slowdown"] = settings.read(Linear, linear, (*loc, "slowdown"))
+    set_now = {name: value for name, value in changed.items() if value is not None}
+    return replace(base or Size(), **unbounded | set_now)
+
+
+def as_config(size: Size) -> dict[str, object]:
+    """The section that gives this size."""
+    section: dict[str, object] = asdict(size)
+    section["queue"] = "unbounded" if size.queue is None else size.queue
+    return {name: value for name, value in section.items() if value is not None}
 
 
 class State(enum.Enum):
@@ -59,13 +110,16 @@ class State(enum.Enum):
 
 
 class Ticket:
-    """One attempt's claim to a slot."""
+    """One attempt's claim to a slot. It is done in time if it ends by `deadline`, and `needs` seconds alone."""
 
-    __slots__ = ("offered", "started", "state")
+    __slots__ = ("deadline", "needs", "offered", "started", "started_lag", "state")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, deadline: float = math.inf, needs: float = 0.0) -> None:
         self.offered = now
+        self.deadline = deadline
+        self.needs = needs
         self.started: float | None = None
+        self.started_lag = 0.0
         self.state = State.QUEUED
 
     @property
@@ -75,12 +129,19 @@ class Ticket:
 
 
 class Capacity:
-    """First come, first served. Methods that free a slot return the tickets which got one."""
+    """Who runs and who waits. Methods return the tickets whose state they changed besides the one they were given:
 
-    def __init__(self, slots: int, queue: int) -> None:
-        self.slots = slots
-        self.queue = queue
+    those that got a slot (`RUNNING`), and with `order: deadline` those dropped because they cannot finish in time
+    (`TURNED_AWAY`).
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
         self._waiting: OrderedDict[Ticket, None] = OrderedDict()
+        self._by_deadline: list[tuple[float, int, Ticket]] = []
+        self._lag = 0.0
+        self._stamp = 0.0
+        self._offers = 0
         self.running = 0
         self.arrived = 0
         self.completed = 0
@@ -92,26 +153,43 @@ class Capacity:
         """How many wait."""
         return len(self._waiting)
 
-    def offer(self, now: float) -> Ticket:
+    @property
+    def stretch(self) -> float:
+        """How many times longer all takes now."""
+        return self.size.stretch(self.running)
+
+    def lag(self, now: float) -> float:
+        """Seconds that work has fallen behind the clock since the beginning."""
+        return self._lag + (now - self._stamp) * (1 - 1 / self.stretch) if self.size.slowdown else self._lag
+
+    def worked(self, ticket: Ticket, now: float) -> float:
+        """Seconds of work done on a ticket that runs, as if it had run alone."""
+        started = now if ticket.started is None else ticket.started
+        return now - started - (self.lag(now) - ticket.started_lag)
+
+    def remaining(self, ticket: Ticket, work: float, now: float) -> float:
+        """Seconds from now until `work` is done on a ticket, if nobody comes or goes."""
+        return (work - self.worked(ticket, now)) * self.stretch
+
+    def offer(self, now: float, deadline: float = math.inf, needs: float = 0.0) -> Ticket:
         """An attempt arrives; its ticket is running, queued or turned away."""
-        ticket = Ticket(now)
+        ticket = Ticket(now, deadline, needs)
         self.arrived += 1
-        if self.running < self.slots:
+        if self.running < self.size.slots:
             self._start(ticket, now)
-        elif self.queued < self.queue:
-            self._waiting[ticket] = None
+        elif self.size.on_full == "wait" or self.size.queue is None or self.queued < self.size.queue:
+            self._wait(ticket)
         else:
-            ticket.state = State.TURNED_AWAY
-            self.turned_away += 1
+            self._turn_away(ticket)
         return ticket
 
     def leave(self, ticket: Ticket, now: float) -> list[Ticket]:
         """A running generation has come to its end."""
         if ticket.state is not State.RUNNING:
             raise ValueError(f"only a running ticket can complete, this one is {ticket.state.value}")
+        self._count_running(-1, now)
         ticket.state = State.COMPLETED
         self.completed += 1
-        self.running -= 1
         return self._admit(now)
 
     def abandon(self, ticket: Ticket, now: float) -> list[Ticket]:
@@ -119,17 +197,25 @@ class Capacity:
         if ticket.state is State.QUEUED:
             del self._waiting[ticket]
         elif ticket.state is State.RUNNING:
-            self.running -= 1
+            self._count_running(-1, now)
         else:
             raise ValueError(f"only a queued or running ticket can be given up, this one is {ticket.state.value}")
         ticket.state = State.CANCELLED
         self.cancelled += 1
         return self._admit(now)
 
-    def resize(self, slots: int, queue: int, now: float) -> list[Ticket]:
+    def expire(self, ticket: Ticket) -> None:
+        """A queued attempt has waited as long as any may."""
+        if ticket.state is not State.QUEUED:
+            raise ValueError(f"only a queued ticket can expire, this one is {ticket.state.value}")
+        del self._waiting[ticket]
+        self._turn_away(ticket)
+
+    def resize(self, size: Size, now: float) -> list[Ticket]:
         """Change the size. What runs finishes and what waits keeps its place, also when there is less room now."""
-        self.slots = slots
-        self.queue = queue
+        self._lag, self._stamp = self.lag(now), now
+        self.size = size
+        self._sort()
         return self._admit(now)
 
     def restart_counts(self) -> None:
@@ -138,14 +224,53 @@ class Capacity:
         self.completed = self.turned_away = self.cancelled = 0
 
     def _admit(self, now: float) -> list[Ticket]:
-        admitted = []
-        while self._waiting and self.running < self.slots:
-            ticket, _ = self._waiting.popitem(last=False)
-            self._start(ticket, now)
-            admitted.append(ticket)
-        return admitted
+        changed = []
+        while self._waiting and self.running < self.size.slots:
+            ticket = self._next()
+            if self.size.order == "deadline" and self._too_late(ticket, now):
+                self._turn_away(ticket)
+            else:
+                self._start(ticket, now)
+            changed.append(ticket)
+        return changed
+
+    def _too_late(self, ticket: Ticket, now: float) -> bool:
+        return now + ticket.needs * self.size.stretch(self.running + 1) > ticket.deadline
+
+    def _next(self) -> Ticket:
+        if self.size.order != "deadline":
+            return self._waiting.popitem(last=self.size.order == "lifo")[0]
+        while True:
+            _, _, ticket = heapq.heappop(self._by_deadline)
+            if ticket in self._waiting:
+                del self._waiting[ticket]
+                return ticket
+
+    def _wait(self, ticket: Ticket) -> None:
+        self._waiting[ticket] = None
+        if self.size.order == "deadline":
+            self._offers += 1
+            heapq.heappush(self._by_deadline, (ticket.deadline, self._offers, ticket))
+            if len(self._by_deadline) > 2 * self.queued + FORGOTTEN:
+                self._sort()
+
+    def _sort(self) -> None:
+        """Order the queue by deadline anew, without those who have left it."""
+        waiting = self._waiting if self.size.order == "deadline" else ()
+        self._by_deadline = [(ticket.deadline, k, ticket) for k, ticket in enumerate(waiting)]
+        self._offers = len(self._by_deadline)
+        heapq.heapify(self._by_deadline)
+
+    def _turn_away(self, ticket: Ticket) -> None:
+        ticket.state = State.TURNED_AWAY
+        self.turned_away += 1
 
     def _start(self, ticket: Ticket, now: float) -> None:
+        self._count_running(1, now)
         ticket.state = State.RUNNING
         ticket.started = now
-        self.running += 1
+        ticket.started_lag = self._lag
+
+    def _count_running(self, change: int, now: float) -> None:
+        self._lag, self._stamp = self.lag(now), now
+        self.running += change

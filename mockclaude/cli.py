@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mockclaude import __version__, settings, timeline
+from mockclaude import __version__, catalog, ctl, guard, latency, settings, sketch, timeline
+from mockclaude import fit as fitting
+from mockclaude import theory as theories
+from mockclaude import verify as verification
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 COULD_NOT_RUN = 2
 INTERRUPTED = 130
@@ -27,6 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+app.add_typer(ctl.app, name="ctl")
 
 
 def main() -> None:
@@ -53,22 +64,27 @@ def serve(
     port: int = typer.Option(8100, min=0, max=65535, help="Port to listen on; 0 picks a free one."),
     seed: int | None = typer.Option(None, help="Seed of replies and latencies; wins over the configuration's."),
     config: Path | None = typer.Option(None, help="YAML configuration, as `mockclaude check` accepts it."),
+    keys: str = typer.Option("", help="Accept only these keys, separated by commas; any key if none is named."),
+    strict_betas: bool = typer.Option(False, "--strict-betas", help="Refuse unknown names in anthropic-beta."),
+    admin_token: str | None = typer.Option(None, envvar="MOCKCLAUDE_ADMIN_TOKEN", help="What /_mock/* wants to see."),
+    admin_port: int | None = typer.Option(None, min=1, max=65535, help="Answer /_mock/* and /metrics there only."),
     fd: int | None = typer.Option(None, hidden=True, help="Serve on this inherited listening socket."),
 ) -> None:
     """Serve until interrupted."""
     try:
-        chosen = settings.Settings({} if config is None else settings.load_file(config), seed)
+        known = frozenset(key.strip() for key in keys.split(",") if key.strip())
+        written = {} if config is None else settings.load_file(config)
+        chosen = settings.Settings(written, seed, known, strict_betas, admin_token, admin_port)
         timeline.parse(chosen.config)
     except settings.ConfigError as error:
         _complain(error, str(config))
         raise typer.Exit(COULD_NOT_RUN) from None
-    try:
+    with contextlib.ExitStack() as open_sockets:
         listener = _listen(host, port) if fd is None else socket.socket(fileno=fd)
-    except OSError as error:
-        typer.echo(f"mockclaude: cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}", err=True)
-        raise typer.Exit(COULD_NOT_RUN) from None
-    with listener:
-        _run(chosen, listener)
+        listeners = [open_sockets.enter_context(listener)]
+        if admin_port is not None:
+            listeners.append(open_sockets.enter_context(_listen(host, admin_port)))
+        _run(chosen, listeners)
 
 
 @app.command()
@@ -76,16 +92,20 @@ def check(
     file: str = typer.Argument(help="Configuration file, or - for standard input."),
     as_json: bool = typer.Option(False, "--json", help="Print problems as JSON, with their exact places."),
 ) -> None:
-    """Check a configuration without starting anything; exit 2 when it has problems."""
+    """Check a configuration without starting anything, and draw its timeline; exit 2 when it has problems."""
     try:
-        timeline.parse(settings.load(sys.stdin.read()) if file == "-" else settings.load_file(Path(file)))
+        plan = timeline.parse(_from_stdin() if file == "-" else settings.load_file(Path(file)))
     except settings.ConfigError as error:
         if as_json:
             typer.echo(json.dumps([{"loc": list(loc), "message": message} for loc, message in error.problems]))
         else:
             _complain(error, file)
         raise typer.Exit(COULD_NOT_RUN) from None
-    typer.echo("[]" if as_json else f"{file}: ok")
+    typer.echo("[]" if as_json else "\n".join([f"{file}: ok", *sketch.draw(plan)]))
+
+
+def _from_stdin() -> Mapping[str, object]:
+    return settings.with_recordings(settings.load(sys.stdin.read()), Path())
 
 
 def _complain(error: settings.ConfigError, name: str) -> None:
@@ -99,36 +119,151 @@ def _listen(host: str, port: int) -> socket.socket:
     By its descriptor once more, because a socket made that way knows that it is TCP: asyncio turns Nagle off only then.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.socket(fileno=socket.create_server((host, port), family=family, backlog=BACKLOG).detach())
+    try:
+        return socket.socket(fileno=socket.create_server((host, port), family=family, backlog=BACKLOG).detach())
+    except OSError as error:
+        typer.echo(f"mockclaude: cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
 
 
-def _run(chosen: settings.Settings, listener: socket.socket) -> None:
+def _run(chosen: settings.Settings, listeners: list[socket.socket]) -> None:
+    from mockclaude.app import EDGE, create_app
+
+    mock = create_app(chosen)
+    _greet(listeners[0], chosen.config)
+    _until_interrupted(mock, listeners, headers=EDGE)
+
+
+def _until_interrupted(application: ASGIApp, listeners: list[socket.socket], **options: Any) -> None:
+    """Serve on `listeners`; raises `Exit` 130 when it was Ctrl-C that ended it."""
     import uvicorn
-
-    from mockclaude.app import create_app
 
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(chosen),
+            application,
             log_level="critical",  # uvicorn calls every stream cut at shutdown an error
             access_log=False,
-            server_header=False,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=1,
+            **options,
         )
     )
-    _greet(listener, chosen.config)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has ended: that is no failure
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _greet(listener: socket.socket, config: Mapping[str, object]) -> None:
+def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greet(listener: socket.socket, config: Mapping[str, object]) -> None:
+    url = _url(listener)
     typer.echo(f"mockclaude {__version__} on {url}" + (f" ({', '.join(config)} configured)" if config else ""))
     typer.echo(f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any-key")
     sys.stdout.flush()
+
+
+@app.command()
+def theory(
+    config: Path | None = typer.Option(None, help="YAML configuration whose capacity and latency are meant."),
+    model: str = typer.Option("claude-haiku-4-5", help="Whose latency."),
+    output_tokens: int = typer.Option(120, min=0, help="Tokens of a mean reply."),
+    prompt_tokens: int = typer.Option(0, min=0, help="Tokens of a mean prompt."),
+    rate: float | None = typer.Option(None, min=0, help="Requests per second; the default uses 80 % of the slots."),
+    timeout: float = typer.Option(30.0, min=0.001, help="Seconds a caller waits for an attempt."),
+    attempts: int = typer.Option(3, min=1, help="Tries of one request."),
+    verify: bool = typer.Option(False, "--verify", help="Check the capacity model against theory instead (V1-V13)."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Print what queueing theory says of these settings; exit 1 when a check of --verify fails."""
+    if verify:
+        raise typer.Exit(print_checks((result for check in verification.CHECKS for result in check()), as_json))
+    family = catalog.family(model)
+    if family is None:
+        typer.echo(f"--model: Claude has no model {model!r}", err=True)
+        raise typer.Exit(COULD_NOT_RUN)
+    try:
+        conditions = timeline.parse({} if config is None else settings.load_file(config)).at(0.0)
+    except settings.ConfigError as error:
+        _complain(error, str(config))
+        raise typer.Exit(COULD_NOT_RUN) from None
+    profile = latency.profile(conditions.latency, family)
+    service = theories.mean_service(profile, output_tokens, prompt_tokens)
+    load = 0.8 * conditions.capacity.slots / service if rate is None else rate
+    lines = theories.forecast(conditions.capacity, service, load, timeout, attempts)
+    if as_json:
+        typer.echo(json.dumps({line.name: {"value": line.value, "because": line.because} for line in lines}))
+        return
+    for line in lines:
+        typer.echo(f"{line.name:28}  {line.value:28}  {line.because}")
+
+
+def print_checks(checks: Iterable[verification.Check], as_json: bool) -> int:
+    """Print a line each; 0 when all hold, else 1."""
+    failed = 0
+    for check in checks:
+        failed += not check.passed
+        if as_json:
+            typer.echo(json.dumps(check._asdict()))
+            continue
+        error = "" if check.error is None else f"± {check.error:.2g}"
+        measured = f"{check.measured:.5g} {error}"
+        word = "pass" if check.passed else "FAIL"
+        typer.echo(f"{check.name:4} {word}  {check.predicted:<8.5g} {measured:20} {check.what}")
+    return 1 if failed else 0
+
+
+@app.command()
+def record(
+    upstream: str = typer.Option(help="Base URL to pass requests on to, as ANTHROPIC_BASE_URL would name it."),
+    out: Path = typer.Option(help="File to append one JSON line per exchange to."),
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(8101, min=0, max=65535, help="Port to listen on; 0 picks a free one."),
+    keep_text: bool = typer.Option(False, "--keep-text", help="Record what was said; keys are left out all the same."),
+    allow_remote: bool = typer.Option(False, "--allow-remote", help="The upstream may be another machine."),
+    i_will_pay: bool = typer.Option(False, "--i-will-pay", help="The upstream may be one that costs money."),
+) -> None:
+    """Pass requests on to an upstream and record its replies with their timing; text is redacted."""
+    try:
+        from mockclaude import record as proxy
+    except ModuleNotFoundError as error:
+        if error.name != "httpx2":
+            raise
+        typer.echo('mockclaude: record needs an HTTP client: pip install "mockclaude[record]"', err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
+    try:
+        target = guard.check(upstream, allow_remote=allow_remote, i_will_pay=i_will_pay)
+        file = proxy.opened(out)
+    except (guard.Refused, settings.ConfigError) as error:
+        typer.echo(f"mockclaude: {'--upstream' if isinstance(error, guard.Refused) else out}: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
+    recorder = proxy.Recorder(target, file.write, keep_text)
+    with file, _listen(host, port) as listener:
+        url = _url(listener)
+        typer.echo(f"mockclaude {__version__} on {url} records {target} to {out}")
+        typer.echo(f"export ANTHROPIC_BASE_URL={url}")
+        sys.stdout.flush()
+        try:
+            _until_interrupted(proxy.create_app(recorder), [listener], server_header=False, date_header=False)
+        finally:
+            typer.echo(f"{out}: {recorder.recorded} exchanges recorded from {target}")
+
+
+@app.command()
+def fit(
+    file: str = typer.Argument(help="A recording, CSV with ttft and tokens_per_second, samples.jsonl; - is stdin."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Turn measured replies into a latency section, ready to paste into a configuration."""
+    try:
+        text = sys.stdin.read() if file == "-" else settings.read_text(Path(file))
+        report = fitting.report(text)
+    except settings.ConfigError as error:
+        _complain(error, file)
+        raise typer.Exit(COULD_NOT_RUN) from None
+    typer.echo(json.dumps(report.as_json()) if as_json else fitting.as_yaml(report), nl=as_json)

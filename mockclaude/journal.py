@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from mockclaude import wire
+from mockclaude import ask
+from mockclaude.limits import Charge
 
 KEPT = 100_000
 LONGEST_KEY = 40
@@ -17,7 +18,10 @@ Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
 
 
 class Record(NamedTuple):
-    """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not."""
+    """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not.
+
+    `fault` names the faults that struck it.
+    """
 
     n: int
     instance: str
@@ -36,6 +40,7 @@ class Record(NamedTuple):
     input_tokens: int
     output_tokens: int
     wasted_tokens: int
+    fault: str | None = None
 
 
 class Attempt:
@@ -47,13 +52,15 @@ class Attempt:
         self.n = n
         self.arrived = now
         self.wall = wall
-        self.key = _shown(wire.credential(headers))
+        self.key = _shown(ask.credential(headers))
         self.retry_count = _number(headers.get("x-stainless-retry-count"))
-        self.labels = wire.Labels(None, None, headers.get("x-request-id"))
+        self.labels = ask.Labels(None, None, headers.get("x-request-id"))
         self.status: int | None = None
         self.queued = 0.0
         self.first_byte: float | None = None
         self.input_tokens = 0
+        self.fault: str | None = None
+        self.charge: Charge | None = None
         self.closed = False
 
     def refuse(self, status: int, now: float, by_fault: bool = False) -> None:
@@ -67,6 +74,8 @@ class Attempt:
         if self.closed:
             return
         self.closed = True
+        if self.charge is not None:
+            self.charge.close(output_tokens, now)
         self._journal.take(self, outcome, now, output_tokens, wasted_tokens)
 
 
@@ -136,6 +145,7 @@ class Journal:
             input_tokens=attempt.input_tokens,
             output_tokens=output_tokens,
             wasted_tokens=wasted_tokens,
+            fault=attempt.fault,
         )
         self._keep(record)
         self._watch(record)

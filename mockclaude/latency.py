@@ -1,52 +1,76 @@
-"""How long Claude takes: time to first token as a lognormal, then a steady pace, per model family."""
+"""How long Claude takes: reading the prompt, a lognormal time to first token, then a steady pace, per model family."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt
 from pydantic import Strict
 
-from mockclaude import settings
+from mockclaude import distribution, settings
+from mockclaude.distribution import Constant, Distribution, Lognormal
 
-Z95 = 1.6448536
-"""The standard normal's 95th percentile: sigma = ln(p95/p50) / Z95."""
+
+@dataclass(frozen=True)
+class Prefill:
+    """How fast a prompt is read, in tokens per second; what the prompt cache holds is read faster."""
+
+    tokens_per_second: float = 6_250.0
+    cached_tokens_per_second: float = 100_000.0
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The speed of one model family: TTFT percentiles in seconds, the pace, and the reply's length in tokens.
+    """The speed of one model family: TTFT in seconds, tokens per second, and the reply's length in tokens.
 
-    Without `output_tokens` a reply is exactly `max_tokens` long.
+    Without `length` a reply is exactly `max_tokens` long; without `prefill` reading the prompt takes no time. Without
+    `tokens_per_delta` a delta brings some words at a time, as Claude's do.
     """
 
-    p50: float
-    p95: float
-    tokens_per_second: float
-    output_tokens: int | None = None
+    ttft: Distribution
+    pace: Distribution
+    length: Distribution | None = None
+    tokens_per_delta: int | None = None
+    prefill: Prefill | None = None
 
-    def ttft(self, rng: random.Random) -> float:
-        """Draw a time to first token; constant when p95 equals p50."""
-        deviate = rng.gauss(0.0, 1.0)
-        if self.p95 == self.p50:
-            return self.p50
-        return self.p50 * math.exp(math.log(self.p95 / self.p50) / Z95 * deviate)
+    @classmethod
+    def of(
+        cls,
+        p50: float,
+        p95: float,
+        tokens_per_second: float,
+        output_tokens: int | None = None,
+        tokens_per_delta: int | None = None,
+        prefill: Prefill | None = None,
+    ) -> Profile:
+        """The usual one: a lognormal TTFT (constant when p95 equals p50), a steady pace, a steady length."""
+        length = None if output_tokens is None else Constant(output_tokens)
+        return cls(_between(p50, p95), Constant(tokens_per_second), length, tokens_per_delta, prefill)
 
-    def length(self, max_tokens: int) -> int:
-        """How many tokens a reply limited to `max_tokens` has."""
-        return max_tokens if self.output_tokens is None else min(self.output_tokens, max_tokens)
+    def reading(self, tokens: int, cached: int) -> float:
+        """Seconds to read `tokens` that are new and `cached` that are in the prompt cache, on top of the TTFT."""
+        if self.prefill is None:
+            return 0.0
+        return tokens / self.prefill.tokens_per_second + cached / self.prefill.cached_tokens_per_second
+
+    def tokens(self, max_tokens: int, rng: random.Random) -> int:
+        """Draw how many tokens a reply limited to `max_tokens` has."""
+        return max_tokens if self.length is None else min(round(self.length.draw(rng)), max_tokens)
+
+
+def _between(p50: float, p95: float) -> Distribution:
+    return Constant(p50) if p95 == p50 else Lognormal(p50, p95)
 
 
 Latency = Mapping[str, Profile]
 
 DEFAULT: Latency = {
-    "haiku": Profile(0.2, 0.6, 150.0),
-    "sonnet": Profile(0.4, 1.2, 90.0),
-    "opus": Profile(0.8, 2.5, 40.0),
+    "haiku": Profile.of(0.2, 0.6, 150.0, prefill=Prefill()),
+    "sonnet": Profile.of(0.4, 1.2, 90.0, prefill=Prefill()),
+    "opus": Profile.of(0.8, 2.5, 40.0, prefill=Prefill()),
 }
 
 AS_FAST_AS = {"fable": "opus", "mythos": "opus"}
@@ -62,10 +86,26 @@ class _Percentiles(settings.Section):
     p95: Annotated[float, Strict(), Ge(0)] | None = None
 
 
-class _Pace(settings.Section):
-    ttft: _Percentiles | None = None
+class _Prefill(settings.Section):
     tokens_per_second: Annotated[float, Strict(), Gt(0)] | None = None
-    output_tokens: Annotated[int, Strict(), Ge(0)] | None = None
+    cached_tokens_per_second: Annotated[float, Strict(), Gt(0)] | None = None
+
+
+class _Pace(settings.Section):
+    # What may also be another kind of section is read by itself: a union would blur where a problem is.
+    ttft: object = None
+    tokens_per_second: object = None
+    output_tokens: object = None
+    tokens_per_delta: Annotated[int, Strict(), Ge(1)] | None = None
+    prefill: object = None
+
+
+class _Rate(settings.Section):
+    tokens_per_second: Annotated[float, Strict(), Gt(0)]
+
+
+class _Length(settings.Section):
+    output_tokens: Annotated[int, Strict(), Ge(0)]
 
 
 class _Families(settings.Section):
@@ -85,30 +125,85 @@ def parse(section: object, base: Latency = DEFAULT, loc: settings.Loc = ("latenc
     return {name: _over(base[name], *changes[name]) for name in DEFAULT}
 
 
+def by_family(section: object) -> object:
+    """A flat section said once for each family; any other as it is."""
+    if not isinstance(section, Mapping) or any(name in section for name in DEFAULT):
+        return section
+    return {name: section for name in DEFAULT}
+
+
 def _over(base: Profile, change: _Pace | None, loc: settings.Loc) -> Profile:
     if change is None:
         return base
-    ttft = change.ttft or _Percentiles()
-    changed = Profile(
-        _first(ttft.p50, base.p50),
-        _first(ttft.p95, base.p95),
-        _first(change.tokens_per_second, base.tokens_per_second),
-        base.output_tokens if change.output_tokens is None else change.output_tokens,
+    return Profile(
+        _ttft(change.ttft, base.ttft, (*loc, "ttft")),
+        _pace(change.tokens_per_second, base.pace, loc),
+        _length(change.output_tokens, base.length, loc),
+        change.tokens_per_delta or base.tokens_per_delta,
+        _prefill(change.prefill, base.prefill, (*loc, "prefill")),
     )
-    _check(changed, (*loc, "ttft", "p95" if ttft.p95 is not None else "p50"))
-    return changed
+
+
+def _ttft(section: object, base: Distribution, loc: settings.Loc) -> Distribution:
+    if section is None:
+        return base
+    if isinstance(section, Mapping) and "distribution" in section:
+        return distribution.parse(section, loc)
+    change = settings.read(_Percentiles, section, loc)
+    p50, p95 = _percentiles(base)
+    p50, p95 = _first(change.p50, p50), _first(change.p95, p95)
+    _check(p50, p95, (*loc, "p95" if change.p95 is not None else "p50"))
+    return _between(p50, p95)
+
+
+def _pace(section: object, base: Distribution, loc: settings.Loc) -> Distribution:
+    if section is None:
+        return base
+    if not isinstance(section, Mapping):
+        return Constant(settings.read(_Rate, {"tokens_per_second": section}, loc).tokens_per_second)
+    loc = (*loc, "tokens_per_second")
+    drawn = distribution.parse(section, loc)
+    least = min(drawn.values) if isinstance(drawn, distribution.Empirical) else drawn.mean
+    if least <= 0:
+        raise settings.ConfigError([settings.Problem(loc, f"expected a pace above 0, got {least:g}")])
+    return drawn
+
+
+def _length(section: object, base: Distribution | None, loc: settings.Loc) -> Distribution | None:
+    if section is None:
+        return base
+    if isinstance(section, Mapping):
+        return distribution.parse(section, (*loc, "output_tokens"))
+    return Constant(settings.read(_Length, {"output_tokens": section}, loc).output_tokens)
+
+
+def _percentiles(ttft: Distribution) -> tuple[float, float]:
+    """What a change of one percentile is laid over."""
+    return (ttft.p50, ttft.p95) if isinstance(ttft, Lognormal) else (ttft.mean, ttft.mean)
+
+
+def _prefill(section: object, base: Prefill | None, loc: settings.Loc) -> Prefill | None:
+    if section is None:
+        return base
+    if section is False:
+        return None
+    change, under = settings.read(_Prefill, section, loc), base or Prefill()
+    return Prefill(
+        _first(change.tokens_per_second, under.tokens_per_second),
+        _first(change.cached_tokens_per_second, under.cached_tokens_per_second),
+    )
 
 
 def _first(changed: float | None, base: float) -> float:
     return base if changed is None else changed
 
 
-def _check(profile: Profile, loc: settings.Loc) -> None:
-    if profile.p95 < profile.p50:
-        why = f"p95 {profile.p95:g} is below p50 {profile.p50:g}; expected p95 >= p50 (equal means constant)"
+def _check(p50: float, p95: float, loc: settings.Loc) -> None:
+    if p95 < p50:
+        why = f"p95 {p95:g} is below p50 {p50:g}; expected p95 >= p50 (equal means constant)"
         raise settings.ConfigError([settings.Problem(loc, why)])
-    if profile.p50 == 0 < profile.p95:
-        why = f"p50 is 0 but p95 is {profile.p95:g}; a lognormal needs p50 > 0 (both 0 means no wait)"
+    if p50 == 0 < p95:
+        why = f"p50 is 0 but p95 is {p95:g}; a lognormal needs p50 > 0 (both 0 means no wait)"
         raise settings.ConfigError([settings.Problem(loc, why)])
 
 
@@ -118,10 +213,19 @@ def as_config(latency: Latency) -> dict[str, object]:
 
 
 def _profile_config(profile: Profile) -> dict[str, object]:
+    p50, p95 = _percentiles(profile.ttft)
+    usual = isinstance(profile.ttft, Constant | Lognormal)
     section: dict[str, object] = {
-        "ttft": {"p50": profile.p50, "p95": profile.p95},
-        "tokens_per_second": profile.tokens_per_second,
+        "ttft": {"p50": p50, "p95": p95} if usual else distribution.as_config(profile.ttft),
+        "tokens_per_second": _number(profile.pace),
     }
-    if profile.output_tokens is not None:
-        section["output_tokens"] = profile.output_tokens
+    if profile.length is not None:
+        section["output_tokens"] = _number(profile.length)
+    if profile.tokens_per_delta is not None:
+        section["tokens_per_delta"] = profile.tokens_per_delta
+    section["prefill"] = False if profile.prefill is None else asdict(profile.prefill)
     return section
+
+
+def _number(drawn: Distribution) -> object:
+    return drawn.value if isinstance(drawn, Constant) else distribution.as_config(drawn)

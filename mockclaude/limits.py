@@ -1,75 +1,72 @@
-"""How often one key may ask: a token bucket of requests per minute with continuous refill."""
+"""How much a caller may still use: token buckets with continuous refill, the ramp, and what counts to the spend limit.
+
+A caller has three buckets for each class of models: requests, input tokens, output tokens. An attempt takes a request
+and, before its prompt is read, all its input tokens; what the prompt cache held is given back when it is read, and all
+of it if it never is. Output tokens are taken when they have been produced, so that bucket may fall below zero; while it
+holds less than a token, nothing passes. `max_tokens` counts for nothing. A refused attempt costs nothing.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from annotated_types import Ge, Gt
-from pydantic import Strict
+from mockclaude import catalog
+from mockclaude.quota import GRAIN, Kind, Level, Over, Quota
+from mockclaude.terms import Rate, Terms
 
-from mockclaude import settings
-
-WHOLE = 1 - 1e-9
-"""A level this near to one request is one: refill in floating point must not refuse who waited exactly long enough."""
-KEYS_BEFORE_SWEEP = 10_000
+CALLERS_KEPT = 100_000
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Requests per minute and the burst a rested key may spend at once; without a rate nothing is limited."""
+class Gauge(NamedTuple):
+    """A bucket's measure: what flows in, and how much it holds."""
 
-    requests_per_minute: float | None = None
-    burst: float | None = None
-
-    @property
-    def depth(self) -> float:
-        """The bucket's size: `burst`, or a minute's worth."""
-        return self.burst or self.requests_per_minute or 0
+    per_minute: float
+    depth: float
 
 
-class _Section(settings.Section):
-    requests_per_minute: Annotated[float, Strict(), Gt(0)] | None = None
-    burst: Annotated[float, Strict(), Ge(1)] | None = None
+def gauges(rate: Rate) -> dict[Kind, Gauge]:
+    """The buckets that a rate asks for."""
+    requests, ins, outs = rate.requests_per_minute, rate.input_tokens_per_minute, rate.output_tokens_per_minute
+    found: dict[Kind, Gauge | None] = {
+        "requests": Gauge(requests, rate.depth) if requests else None,
+        "input tokens": Gauge(ins, ins) if ins else None,
+        "output tokens": Gauge(outs, outs) if outs else None,
+    }
+    return {kind: gauge for kind, gauge in found.items() if gauge is not None}
 
 
-def parse(section: object, base: Rate | None = None, loc: settings.Loc = ("limits",)) -> Rate:
-    """Lay a section over `base` (no limits, if none)."""
-    base = base or Rate()
-    change = settings.read(_Section, section, loc)
-    rate = Rate(change.requests_per_minute or base.requests_per_minute, change.burst or base.burst)
-    if rate.burst and not rate.requests_per_minute:
-        problem = settings.Problem((*loc, "burst"), 'needs "requests_per_minute" beside it')
-        raise settings.ConfigError([problem])
-    if rate.requests_per_minute and rate.depth < 1:
-        why = f"a bucket of {rate.depth:g} never holds one request; set burst to at least 1"
-        raise settings.ConfigError([settings.Problem((*loc, "burst"), why)])
-    return rate
+def group(model: catalog.Model) -> str:
+    """The class of models that shares limits [A]: all of 4.x together, each version from 5 on by itself, but all Fables
+    (and all Mythos) of 5.x together.
+    """
+    major, minor = model.version
+    alone = major >= 5 and model.family not in ("fable", "mythos")
+    return f"{model.family} {major}.{minor if alone else 'x'}"
 
 
-class Quota(NamedTuple):
-    """What a key has left: `wait` is 0 when the attempt may pass, else the seconds until one may."""
+class Claim(NamedTuple):
+    """What an attempt asks for: so many input tokens of a model, for a key and, if it says so, a workspace."""
 
-    limit: float
-    remaining: float
-    full_in: float
+    key: str
+    model: catalog.Model
+    tokens: int = 0
+    workspace: str = ""
+
+
+class Refusal(NamedTuple):
+    """Which limit refuses, and as `Quota` tells it; the largest is the one that refuses longest."""
+
     wait: float
-
-    def headers(self, wall: float) -> dict[str, str]:
-        """Claude's rate-limit headers, and `retry-after` (the true wait, rounded up) when refused."""
-        reset = datetime.fromtimestamp(math.ceil(wall + self.full_in), UTC)
-        headers = {
-            "anthropic-ratelimit-requests-limit": str(int(self.limit)),
-            "anthropic-ratelimit-requests-remaining": str(int(self.remaining)),
-            "anthropic-ratelimit-requests-reset": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        return headers | {"retry-after": str(math.ceil(self.wait))} if self.wait else headers
+    over: Over
+    limit: float
+    rises_to: float = 0.0
 
 
 class Bucket:
-    """One key's bucket. `level` requests were left at loop time `stamp`."""
+    """So many were left at time `stamp`; below zero when more was used than there was."""
 
     __slots__ = ("level", "stamp")
 
@@ -77,54 +74,200 @@ class Bucket:
         self.level = level
         self.stamp = stamp
 
-    def take(self, rate: Rate, now: float) -> Quota:
-        """Spend one request, or say how long until there is one."""
-        self.refill(rate, now)
-        per_minute = rate.requests_per_minute or 0
-        wait = 0.0
-        if self.level >= WHOLE:
-            self.level -= 1
-        else:
-            wait = (1 - self.level) * 60 / per_minute
-        return Quota(per_minute, max(self.level, 0), (rate.depth - self.level) * 60 / per_minute, wait)
-
-    def refill(self, rate: Rate, now: float) -> None:
+    def refill(self, gauge: Gauge, now: float) -> None:
         """Bring the level up to `now`."""
-        per_minute = rate.requests_per_minute or 0
-        self.level = min(rate.depth, self.level + (now - self.stamp) * per_minute / 60)
+        self.level = min(gauge.depth, self.level + (now - self.stamp) * gauge.per_minute / 60)
         self.stamp = now
+
+    def wait(self, gauge: Gauge, needed: float) -> float:
+        """Seconds until `needed` is there, 0 if it is."""
+        missing = needed - self.level
+        if missing <= GRAIN * gauge.per_minute / 60:
+            return 0.0
+        return math.inf if needed > gauge.depth else missing * 60 / gauge.per_minute
+
+
+class Account:
+    """What one caller has left of one class of models, and the input tokens of this minute and the one before."""
+
+    __slots__ = ("before", "buckets", "family", "minute", "used")
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self.buckets: dict[Kind, Bucket] = {}
+        self.minute = 0
+        self.used = 0
+        self.before = 0
+
+    def refill(self, measures: Mapping[Kind, Gauge], now: float) -> None:
+        """Bring every bucket up to `now`; one that is new is full."""
+        for kind, gauge in measures.items():
+            self.buckets.setdefault(kind, Bucket(gauge.depth, now)).refill(gauge, now)
+
+    def turn(self, minute: int) -> None:
+        """It is that minute now."""
+        if minute > self.minute:
+            self.before = self.used if minute == self.minute + 1 else 0
+            self.minute, self.used = minute, 0
+
+    def take(self, tokens: int) -> None:
+        """Take a request with so many input tokens."""
+        taken: dict[Kind, int] = {"requests": 1, "input tokens": tokens}
+        for kind, amount in taken.items():
+            if kind in self.buckets:
+                self.buckets[kind].level -= amount
+        self.used += tokens
+
+    def rested(self, measures: Mapping[Kind, Gauge], minute: int, now: float) -> bool:
+        """Whether it is the same as a new one."""
+        self.refill(measures, now)
+        self.turn(minute)
+        return not (self.used or self.before) and all(self.buckets[k].level >= g.depth for k, g in measures.items())
+
+
+class Charge:
+    """What one attempt has taken, until it is known what it used."""
+
+    __slots__ = ("_claim", "_limits", "_read", "_used")
+
+    def __init__(self, limits: Limits, claim: Claim) -> None:
+        self._limits = limits
+        self._claim = claim
+        self._used = claim.tokens
+        self._read = False
+
+    def read(self, cached: int, now: float) -> None:
+        """The prompt has been read; what the cache held of it is free."""
+        self._read = True
+        self._used -= cached
+        self._limits.correct(self._claim, cached, 0, now)
+
+    def close(self, produced: int, now: float) -> None:
+        """The attempt is over, after so many output tokens."""
+        unread = 0 if self._read else self._claim.tokens
+        self._limits.correct(self._claim, unread, produced, now)
+        self._limits.spent += self._used - unread + produced
 
 
 class Limits:
-    """The buckets of all keys under one rate."""
+    """The accounts of all callers under the terms in force. `spent` counts the tokens used by all of them.
 
-    def __init__(self, rate: Rate) -> None:
-        self.rate = rate
-        self._buckets: dict[str, Bucket] = {}
+    Callers who are rested are forgotten, and of more than `kept` the one longest silent, so that memory is bounded.
+    Minutes, which only the ramp knows, are counted from `zero`.
+    """
 
-    def take(self, key: str, now: float) -> Quota | None:
-        """Charge `key` for one attempt; None when nothing is limited."""
-        if self.rate.requests_per_minute is None:
+    def __init__(self, terms: Terms, zero: float = 0.0, kept: int = CALLERS_KEPT) -> None:
+        self.terms = terms
+        self.spent = 0
+        self._zero = zero
+        self._kept = kept
+        self._gauges = {family: gauges(rate) for family, rate in terms.rates.items()}
+        self._accounts: OrderedDict[tuple[str, str], Account] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def take(self, claim: Claim, now: float) -> Quota | None:
+        """Charge an attempt, or say what refuses it; None when nothing is limited."""
+        terms, measures = self.terms, self._gauges[claim.model.family]
+        if terms.spend is not None and self.spent >= terms.spend.tokens:
+            return Quota({}, terms.spend.kind, math.inf)
+        if not measures and terms.ramp is None:
             return None
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            self._sweep(now)
-            bucket = self._buckets[key] = Bucket(self.rate.depth, now)
-        return bucket.take(self.rate, now)
+        account = self._account(claim, now)
+        account.refill(measures, now)
+        account.turn(self._minute(now))
+        refusal = self._refusal(account, claim, now)
+        if refusal is None:
+            account.take(claim.tokens)
+        shown = measures if terms.headers else {}
+        levels = {kind: _level(gauge, account.buckets[kind]) for kind, gauge in shown.items()}
+        return Quota(levels) if refusal is None else Quota(levels, **refusal._asdict())
 
-    def change(self, rate: Rate, now: float) -> None:
-        """Put another rate in force: what was spent stays spent, a smaller bucket spills at once."""
-        for bucket in self._buckets.values():
-            bucket.refill(self.rate, now)
-            bucket.level = min(bucket.level, rate.depth)
-        if rate.requests_per_minute is None:
-            self._buckets.clear()
-        self.rate = rate
-
-    def _sweep(self, now: float) -> None:
-        """Forget rested keys, so that memory follows the keys in use: a full bucket is the same as none."""
-        if len(self._buckets) < KEYS_BEFORE_SWEEP:
+    def correct(self, claim: Claim, unused: int, produced: int, now: float) -> None:
+        """Give back input tokens that were not used, and take the output tokens that were produced."""
+        measures = self._gauges[claim.model.family]
+        if not measures:
             return
-        for bucket in self._buckets.values():
-            bucket.refill(self.rate, now)
-        self._buckets = {key: one for key, one in self._buckets.items() if one.level < self.rate.depth}
+        buckets = self._account(claim, now).buckets
+        for kind, gauge in measures.items():
+            bucket = buckets.setdefault(kind, Bucket(gauge.depth, now))
+            bucket.refill(gauge, now)
+            if kind == "input tokens":
+                bucket.level += unused  # beyond the brim it is lost when the bucket is next looked at
+            elif kind == "output tokens":
+                bucket.level -= produced
+
+    def change(self, terms: Terms, now: float) -> None:
+        """Put other terms in force: what was spent stays spent, a smaller bucket spills at once."""
+        measures = {family: gauges(rate) for family, rate in terms.rates.items()}
+        for account in self._accounts.values():
+            account.refill(self._gauges[account.family], now)
+            after = measures[account.family]
+            account.buckets = {kind: bucket for kind, bucket in account.buckets.items() if kind in after}
+            account.refill(after, now)
+        self.terms, self._gauges = terms, measures
+
+    def lowest(self, kind: Kind, now: float) -> float:
+        """The share that is left in the emptiest bucket of a kind: 1 when all are full or there is none."""
+        shares = [1.0]
+        for account in self._accounts.values():
+            measures = self._gauges[account.family]
+            account.refill(measures, now)
+            if kind in measures:
+                shares.append(account.buckets[kind].level / measures[kind].depth)
+        return min(shares)
+
+    def _refusal(self, account: Account, claim: Claim, now: float) -> Refusal | None:
+        """Of the buckets that do not hold what is needed the one that takes longest, and what the ramp makes of it."""
+        needed: dict[Kind, int] = {"requests": 1, "input tokens": claim.tokens, "output tokens": 1}
+        found = [
+            Refusal(wait, kind, gauge.per_minute)
+            for kind, gauge in self._gauges[account.family].items()
+            if (wait := account.buckets[kind].wait(gauge, needed[kind]))
+        ]
+        longest = max(found, default=None)
+        return longest if self.terms.ramp is None else self._ramped(account, claim, now, self.terms.ramp, longest)
+
+    def _ramped(self, account: Account, claim: Claim, now: float, ramp: float, other: Refusal | None) -> Refusal | None:
+        """The refusal when a minute's input may exceed the last one's by `ramp` only, and `other` refuses anyway.
+
+        That the limit rises at minute boundaries is [B]; that it follows use like this is [C], from that capture's
+        figures. It falls again in silence, so what matters is the minute in which the buckets would let it pass.
+        """
+        limit, rises_to = account.before + ramp, account.used + ramp
+        begin = now if other is None else now + other.wait
+        ahead = 2 if begin == math.inf else min(2, self._minute(begin) - account.minute)
+        fits = account.used + claim.tokens <= limit, claim.tokens <= rises_to, claim.tokens <= ramp
+        if fits[ahead]:
+            return other
+        if ahead == 0 and fits[1]:
+            return Refusal(self._zero + 60 * (account.minute + 1) - now, "ramp", limit, rises_to)
+        return Refusal(math.inf, "ramp", limit, rises_to) if other is None else other._replace(wait=math.inf)
+
+    def _account(self, claim: Claim, now: float) -> Account:
+        callers = {"key": claim.key, "workspace": claim.workspace, "organization": ""}
+        caller = (callers[self.terms.scope], group(claim.model))
+        account = self._accounts.get(caller)
+        if account is None:
+            self._forget(now)
+            account = self._accounts[caller] = Account(claim.model.family)
+        self._accounts.move_to_end(caller)
+        return account
+
+    def _forget(self, now: float) -> None:
+        """Forget the two longest silent, if they have rested, so that each newcomer costs the same."""
+        for _ in range(min(2, len(self._accounts))):
+            oldest = next(iter(self._accounts))
+            account = self._accounts[oldest]
+            rested = account.rested(self._gauges[account.family], self._minute(now), now)
+            if not rested and len(self._accounts) < self._kept:
+                return
+            del self._accounts[oldest]
+
+    def _minute(self, now: float) -> int:
+        return math.floor((now - self._zero + GRAIN) / 60)
+
+
+def _level(gauge: Gauge, bucket: Bucket) -> Level:
+    return Level(gauge.per_minute, bucket.level, (gauge.depth - bucket.level) * 60 / gauge.per_minute)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from email.utils import formatdate
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mockclaude import faults, wire
+from mockclaude import ask, faults, wire
+from mockclaude.intake import Intake
 from mockclaude.journal import Attempt
 from mockclaude.server import Server
+from mockclaude.settings import ConfigError
 from mockclaude.stream import Answer, Silence
-
-ORGANIZATION = "6d6f636b-636c-4175-8465-000000000001"
-"""`anthropic-organization-id`: "mockclaude" in ASCII, in the shape of a UUID."""
 
 log = logging.getLogger("mockclaude")
 
@@ -24,34 +24,61 @@ async def create(request: Request) -> Response:
     server: Server = request.app.state.server
     attempt = server.open(request.headers)  # on arrival: a refusal is an attempt too
     try:
-        letter = wire.open_letter(await _body(request, attempt))
+        letter = ask.received(await _body(request, attempt))
     except ClientDisconnect:
         return Silence()
-    draw = server.draw(letter.digest)
-    headers = {"request-id": draw.request_id, "anthropic-organization-id": ORGANIZATION}
+    attempt.labels = ask.labels(letter, request.headers)
+    draw = server.draw(letter.digest, bool(attempt.labels.stream))
+    headers = identity(draw.request_id)
     try:
-        attempt.labels = wire.labels(letter, request.headers)
-        ask = wire.parse(letter, request.headers)  # 400, 401, 404, 413
-        attempt.input_tokens = ask.input_tokens
-        headers |= server.charge(ask)  # 429, and the ratelimit headers
-        struck = server.struck(draw)
+        asked = ask.parse(letter, request.headers, server.door)  # 400, 401, 404, 413
+        attempt.input_tokens = asked.input_tokens
+        headers |= server.charge(asked, attempt, request.headers)  # 429, and the ratelimit headers
+        struck = server.struck(asked, draw, attempt, request.headers)
         faults.refuse(struck)  # the status a fault asks for: it costs quota, but no slot
-        slot = server.offer(ask, draw, struck, attempt)  # 529, or a place in the queue
+        slot = server.offer(asked, draw, struck, attempt, request.headers)  # 529, or a place in the queue
+    except faults.Injected as error:
+        attempt.refuse(error.status, server.clock.now(), by_fault=True)
+        return injected(error, headers, server.clock.wall())
     except wire.ApiError as error:
-        attempt.refuse(error.status, server.clock.now(), by_fault=isinstance(error, faults.Injected))
+        attempt.refuse(error.status, server.clock.now())
         return refusal(error, headers)
+    except ConfigError as error:
+        attempt.refuse(400, server.clock.now())
+        return refusal(wire.ApiError(400, str(error)), headers)
     except Exception:
         log.exception("attempt %d: the mock itself failed", attempt.n)
         attempt.refuse(500, server.clock.now())
         return refusal(wire.ApiError(500), headers)
-    return Answer(slot, headers | _content(ask.stream), server.clock)
+    said = headers | _content(asked.stream) | faults.headers(struck)
+    return Answer(slot, said, server.clock, lambda error: refusal(error, headers))
+
+
+def identity(request_id: str) -> dict[str, str]:
+    """The headers that say which request this was, and whose."""
+    return {
+        "request-id": request_id,
+        "anthropic-organization-id": wire.ORGANIZATION,
+        "anthropic-workspace-id": wire.WORKSPACE,
+    }
 
 
 def refusal(error: wire.ApiError, headers: dict[str, str]) -> Response:
     """An error in Claude's envelope; `headers` has the request id."""
     said = headers | error.headers | {"x-should-retry": str(error.retryable).lower()}
+    if error.status in (401, 413):  # judged before the caller is known
+        said.pop("anthropic-workspace-id", None)
     body = error.body(headers["request-id"])
     return Response(body, error.status, headers=said, media_type="application/json")
+
+
+def injected(error: faults.Injected, headers: dict[str, str], wall: float) -> Response:
+    """The error a fault asked for, `wall` seconds after the Unix epoch."""
+    if error.later is not None:
+        error.headers["retry-after"] = formatdate(wall + error.later, usegmt=True)
+    if error.html:
+        return Response(error.page(), error.status, headers=error.headers, media_type="text/html")
+    return refusal(error, headers)
 
 
 def _content(stream: bool) -> dict[str, str]:
@@ -60,17 +87,14 @@ def _content(stream: bool) -> dict[str, str]:
     return {"content-type": "application/json"}
 
 
-async def _body(request: Request, attempt: Attempt) -> bytes:
-    """The body, or as much as shows that it is too large.
-
-    The rest is still read, unkept: a client that is cut off while it sends never sees the 413.
-    """
-    kept = bytearray()
+async def _body(request: Request, attempt: Attempt) -> Intake:
+    """The body, read to its end."""
+    whole = Intake(request.headers.get("content-encoding", ""))
     try:
         async for part in request.stream():
-            kept += part[: max(0, wire.BODY_LIMIT + 1 - len(kept))]
+            whole.take(part)
     except (ClientDisconnect, asyncio.CancelledError):
         server: Server = request.app.state.server
         attempt.close("left", server.clock.now())
         raise
-    return bytes(kept)
+    return whole

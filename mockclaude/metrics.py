@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from mockclaude import wire
+from mockclaude import catalog
 from mockclaude.journal import Record
 
 WAITS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -42,7 +42,7 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count a closed attempt."""
-        family = wire.family(record.model or "") or "other"
+        family = catalog.family(record.model or "") or "other"
         self._attempts.labels(family, record.outcome).inc()
         self._tokens.labels(family).inc(record.output_tokens)
         self._wasted.labels(family).inc(record.wasted_tokens)

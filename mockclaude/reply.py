@@ -1,18 +1,24 @@
-"""A reply as a plan: which bytes go out how many seconds after a slot was granted, all drawn from one seed."""
+"""A reply as a plan: which bytes go out how many seconds after a slot was granted."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mockclaude import content, wire
+from mockclaude import replay, wire
+from mockclaude.ask import Ask
+from mockclaude.draw import Draw
 from mockclaude.latency import Profile
+from mockclaude.script import Script, Take
 
 ROUNDING = 1e-9
 """A token due at this very moment counts as produced, whatever floating point made of its time."""
+
+SLOWEST = 0.01
+"""Tokens per second. A distribution may draw next to nothing; a reply should end before the universe."""
+
+UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 
 
 class Chunk(NamedTuple):
@@ -22,27 +28,6 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class Draw(NamedTuple):
-    """What decides a request's fate: the server's seed, the request's digest, and how many like it came before.
-
-    Each purpose has its own stream of numbers, so that turning a fault on does not change what another reply says.
-    """
-
-    seed: int
-    digest: bytes
-    ordinal: int
-
-    def rng(self, purpose: str) -> random.Random:
-        """The numbers for `purpose`, the same in every run and whatever else the server does."""
-        key = f"{self.seed}/{self.ordinal}/{purpose}/".encode() + self.digest
-        return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()))
-
-    @property
-    def request_id(self) -> str:
-        """The `request-id` of the answer."""
-        return wire.identifier("req_011C", 20, self.rng("request-id"))
-
-
 class Reply(NamedTuple):
     """A planned reply: seconds to the first token, seconds a token, how many tokens, and the lazy run of chunks."""
 
@@ -50,6 +35,8 @@ class Reply(NamedTuple):
     pace: float
     tokens: int
     run: Iterator[Chunk]
+    broken: bool = False
+    """It ends as no reply should: a recording of one that was broken off."""
 
     @property
     def seconds(self) -> float:
@@ -64,50 +51,72 @@ class Reply(NamedTuple):
         return min(self.tokens, math.floor(since_first / self.pace) + 1)
 
 
-def plan(ask: wire.Ask, profile: Profile, draw: Draw) -> Reply:
-    """Plan the reply to `ask` at the speed of `profile`; `speed: fast` halves TTFT and the time a token takes."""
+def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Draw) -> Reply:
+    """Plan to say `script` at the speed of `profile`; `usage` has what is known of the prompt.
+
+    `speed: fast` halves TTFT and the time a token takes. What was recorded has its own speed and usage.
+    """
+    if script.take is not None:
+        return _again(ask, script.take, draw)
     haste = 0.5 if ask.fast else 1.0
-    ttft = profile.ttft(draw.rng("ttft")) * haste
-    pace = haste / profile.tokens_per_second
-    tokens = profile.length(ask.max_tokens)
-    run = _events(ask, draw, ttft, pace, tokens) if ask.stream else _document(ask, draw, ttft + tokens * pace, tokens)
-    return Reply(ttft, pace, tokens, run)
+    ttft = (profile.ttft.draw(draw.rng("ttft")) + profile.reading(usage.prompt - usage.read, usage.read)) * haste
+    pace = haste / max(SLOWEST, profile.pace.draw(draw.rng("pace")))
+    usage = usage._replace(
+        output=script.tokens,
+        thinking=script.thinking_tokens,
+        speed="fast" if ask.fast else None,
+        server_tools=script.server_tools,
+    )
+    saying = _events if ask.stream else _document
+    return Reply(ttft, pace, script.tokens, saying(ask, script, usage, profile.tokens_per_delta, draw, ttft, pace))
 
 
-def _document(ask: wire.Ask, draw: Draw, at: float, tokens: int) -> Iterator[Chunk]:
-    text = "".join(content.words(draw.rng("text"), tokens))
-    blocks: list[dict[str, object]] = [{"type": "text", "text": text}] if tokens else []
-    yield Chunk(at, wire.dumps(wire.message(ask, _message_id(draw), blocks, _stop_reason(ask, tokens), tokens)))
+def _again(ask: Ask, take: Take, draw: Draw) -> Reply:
+    pace = max(take.seconds - take.ttft, ROUNDING) / max(take.tokens, 1)
+    run = (Chunk(at, data) for at, data in replay.chunks(take, ask, draw))
+    return Reply(take.ttft, pace, take.tokens, run, broken=take.whole is None)
 
 
-def _events(ask: wire.Ask, draw: Draw, ttft: float, pace: float, tokens: int) -> Iterator[Chunk]:
+def _document(
+    ask: Ask, script: Script, usage: wire.Usage, step: int | None, draw: Draw, ttft: float, pace: float
+) -> Iterator[Chunk]:
+    blocks = [block.whole() for block in script.blocks]
+    whole = wire.message(ask.model.id, draw.message_id, blocks, {**_stop(script), **(script.extras or {})}, usage)
+    yield Chunk(ttft + script.tokens * pace, wire.dumps(whole))
+
+
+def _events(
+    ask: Ask, script: Script, usage: wire.Usage, step: int | None, draw: Draw, ttft: float, pace: float
+) -> Iterator[Chunk]:
     """The head goes out when generation starts; TTFT counts to the first content delta."""
-    padding = draw.rng("padding")
-    opening = wire.message(ask, _message_id(draw), [], None, min(1, tokens))
-    head = wire.event("message_start", {"message": opening}, padding)
-    if tokens:
-        start = {"index": 0, "content_block": {"type": "text", "text": ""}}
-        head += wire.event("content_block_start", start, padding) + wire.PING
-    yield Chunk(0.0, head)
+    padding, cuts = draw.rng("padding"), draw.rng("deltas")
+    begun = usage._replace(output=min(usage.output, padding.randint(1, 8)), thinking=None, server_tools=None)
+    opening = wire.message(ask.model.id, draw.message_id, [], UNDECIDED, begun)
+    due, made = 0.0, 0
+    pending = wire.event("message_start", {"message": opening}, padding)
+    for index, block in enumerate(script.blocks):
+        pending += wire.event("content_block_start", {"index": index, "content_block": block.start()}, padding)
+        if index == 0:
+            pending += wire.PING
+        yield Chunk(due, pending)
+        for delta in block.deltas(cuts, step):
+            due = max(due, ttft + max(0, made + delta.made - 1) * pace)
+            yield Chunk(due, wire.event("content_block_delta", {"index": index, "delta": delta.data}, padding))
+        made += block.tokens
+        due = max(due, ttft + (made - 1) * pace) if block.tokens else due
+        pending = wire.event("content_block_stop", {"index": index}, padding)
+    if not script.blocks:
+        yield Chunk(due, pending)
+        pending = b""
+    closing = {"delta": _stop(script), "usage": usage.cumulative(), **(script.extras or {})}
+    pending += wire.event("message_delta", closing, padding)
+    yield Chunk(ttft + made * pace, pending + wire.event("message_stop", {}, padding))
 
-    for k, word in enumerate(content.words(draw.rng("text"), tokens)):
-        yield Chunk(ttft + k * pace, wire.text_delta(word, padding))
 
-    tail = wire.event("content_block_stop", {"index": 0}, padding) if tokens else b""
-    stop = {"stop_reason": _stop_reason(ask, tokens), "stop_sequence": None, "stop_details": None}
-    counted = {
-        "input_tokens": ask.input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": tokens,
+def _stop(script: Script) -> dict[str, object]:
+    said: dict[str, object] = {
+        "stop_reason": script.stop_reason,
+        "stop_sequence": script.stop_sequence,
+        "stop_details": script.stop_details,
     }
-    tail += wire.event("message_delta", {"delta": stop, "usage": counted}, padding)
-    yield Chunk(ttft + tokens * pace, tail + wire.event("message_stop", {}, padding))
-
-
-def _message_id(draw: Draw) -> str:
-    return wire.identifier("msg_01", 22, draw.rng("message-id"))
-
-
-def _stop_reason(ask: wire.Ask, tokens: int) -> str:
-    return "max_tokens" if tokens == ask.max_tokens else "end_turn"
+    return said if script.container is None else said | {"container": script.container}

@@ -6,122 +6,63 @@ The pure modules decide; this one asks them with the loop's time and acts with t
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
-from mockclaude import faults, latency, reply, timeline, wire
+from mockclaude import cache, faults, latency, reply, responders, script, theory, timeline, wire
+from mockclaude.aim import Facts
+from mockclaude.ask import Ask, Door
 from mockclaude.capacity import Capacity, State, Ticket
 from mockclaude.clock import Clock, LagMeter
+from mockclaude.draw import Draw
 from mockclaude.journal import Attempt, Journal
-from mockclaude.limits import Limits
+from mockclaude.limits import Charge, Claim, Limits
 from mockclaude.metrics import Metrics
-from mockclaude.settings import Settings
+from mockclaude.settings import Settings, with_recordings
+from mockclaude.shelf import Shelf
+from mockclaude.slot import Slot
+from mockclaude.worker import Worker
 
-
-class Slot:
-    """One attempt's claim to a slot, from the offer to its end, whoever is left to see it.
-
-    Work whose client has left is either cancelled or, with `on_disconnect: finish`, runs to its planned end on the
-    loop's timers alone: it needs no request any more.
-    """
-
-    def __init__(self, server: Server, ticket: Ticket, attempt: Attempt, plan: Callable[[], reply.Reply]) -> None:
-        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on_drop: Callable[[], object] = lambda: None
-        self.attempt = attempt
-        self.ticket = ticket
-        self.began = 0.0
-        self.reply: reply.Reply | None = None
-        self._server = server
-        self._plan = plan
-        self._left_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._over = False
-
-    def start(self, now: float) -> None:
-        """A slot is free: generation begins, at the speed in force now."""
-        self.began = now
-        self.reply = self._plan()
-        self.attempt.queued = self.ticket.waited or 0.0
-        if not self.granted.done():
-            self.granted.set_result(None)
-        if self._left_at is not None:
-            self._run_on(self.reply)
-
-    def leave(self) -> None:
-        """The client has gone; without effect once the reply has ended."""
-        if self._over or self._left_at is not None:
-            return
-        if self._server.conditions.capacity.on_disconnect == "cancel":
-            self._end("left")
-            return
-        self._left_at = self._server.clock.now()
-        if self.reply is not None:
-            self._run_on(self.reply)
-
-    def complete(self) -> None:
-        """The last byte has gone out."""
-        self._end("complete", at_planned_end=True)
-
-    def drop(self) -> None:
-        """End it now, from outside: the rehearsal is over."""
-        self._end("left")
-        self.on_drop()
-
-    def stop(self) -> None:
-        """Forget the timer, if any: the server goes down."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _run_on(self, planned: reply.Reply) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self.began + planned.seconds, self._end, "left", True)
-
-    def _end(self, outcome: Literal["complete", "left"], at_planned_end: bool = False) -> None:
-        if self._over:
-            return
-        self._over = True
-        self.stop()
-        now = self._server.clock.now()
-        if self.reply is None:
-            self.attempt.queued = now - self.attempt.arrived
-        produced = self._produced(now)
-        if at_planned_end and self.reply is not None:
-            produced = self.reply.tokens
-        wasted = 0 if self._left_at is None else produced - self._produced(self._left_at)
-        self._server.release(self.ticket, now, completed=at_planned_end)
-        self.attempt.close(outcome, now, produced, wasted)
-
-    def _produced(self, now: float) -> int:
-        return 0 if self.reply is None else self.reply.produced(now - self.began)
+KINDS_COUNTED = 100_000
 
 
 class Server:
     """One mock. `start` and `stop` run on its loop; everything else happens between them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._config = dict(settings.config)
+        self.settings = settings
+        self._config = dict(with_recordings(settings.config, Path()))
         if settings.seed is not None:
             self._config["seed"] = settings.seed
+        self.door = Door(settings.keys, settings.strict_betas)
         self._plan = timeline.parse(self._config)
         self.conditions = self._plan.at(0.0)
         self.instance = uuid.uuid4().hex[:8]
         self.clock = Clock()
         self.lag = LagMeter(self.clock)
-        size = self.conditions.capacity
-        self.capacity = Capacity(size.slots, size.queue)
+        self.capacity = Capacity(self.conditions.capacity)
         self.metrics = Metrics(
             {
                 "running": lambda: self.capacity.running,
                 "queued": lambda: self.capacity.queued,
-                "slots": lambda: self.capacity.slots,
+                "slots": lambda: self.capacity.size.slots,
                 "loop_lag_max_seconds": lambda: self.lag.largest,
+                "limit_left_requests_ratio": lambda: self._limits.lowest("requests", self.clock.now()),
+                "limit_left_input_tokens_ratio": lambda: self._limits.lowest("input tokens", self.clock.now()),
+                "limit_left_output_tokens_ratio": lambda: self._limits.lowest("output tokens", self.clock.now()),
             }
         )
+        self.batches = Worker(self.clock, lambda: self.conditions.capacity.slots, self._plan_in_batch)
+        self.files = Shelf()
         self.journal = Journal(self.instance, self.metrics.observe)
         self._limits = Limits(self.conditions.limits)
-        self._ordinals: dict[bytes, int] = {}
+        self._prompts = cache.Cache()
+        self._ordinals: dict[tuple[bytes, bool], int] = {}
+        self._matched: responders.Counts = Counter()
         self._slots: dict[Ticket, Slot] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -133,30 +74,48 @@ class Server:
     def stop(self) -> None:
         """Let go of every timer."""
         self.lag.stop()
+        self.batches.clear()
         for slot in self._slots.values():
             slot.stop()
         if self._timer is not None:
             self._timer.cancel()
 
     def reset(self) -> None:
-        """Make this moment T0: empty the journal and the counts, refill buckets, restart ordinals and the timeline.
+        """Make this moment T0: empty journal, counts and prompt cache, refill buckets, restart ordinals and timeline.
 
-        What runs or waits goes on, as the past's: it will not be recorded.
+        What runs or waits goes on, as the past's: it will not be recorded. Batches are cancelled and forgotten; files
+        stay.
         """
+        self.batches.clear()
         self.clock.restart()
         self.journal.restart(self.clock.zero)
         self.capacity.restart_counts()
         self.lag.clear()
         self._ordinals.clear()
-        self._limits = Limits(self._limits.rate)
+        self._matched.clear()
+        self._prompts.clear()
+        self._limits = Limits(self._limits.terms, self.clock.zero)
         self._follow(0.0)
 
     def configure(self, sections: Mapping[str, object]) -> None:
-        """Replace the sections named; raises `ConfigError` and changes nothing when any part is wrong."""
+        """Replace the sections named; raises `ConfigError` and changes nothing when any part is wrong.
+
+        New responders count their matches from here on.
+        """
         config = self._config | dict(sections)
         self._plan = timeline.parse(config)
         self._config = config
+        if not sections.keys().isdisjoint(("responders", "timeline")):
+            self._matched.clear()
         self._follow(self.clock.elapsed())
+
+    def merged(self, changes: Mapping[str, object]) -> dict[str, object]:
+        """The sections that `changes` makes of the configuration as it was written."""
+        return {name: _merged(self._config.get(name), value) for name, value in changes.items()}
+
+    def written_faults(self) -> list[Any]:
+        """The faults that are configured, whatever the timeline says now."""
+        return list(cast(Sequence[Any], self._config.get("faults") or []))
 
     def config(self) -> dict[str, object]:
         """What is in force now, in the words of a configuration."""
@@ -166,48 +125,90 @@ class Server:
         """An attempt arrives."""
         return self.journal.open(headers, self.clock.now(), self.clock.wall())
 
-    def draw(self, digest: bytes) -> reply.Draw:
-        """The fate of a request with this digest; the next one like it gets another."""
-        ordinal = self._ordinals.get(digest, 0)
-        self._ordinals[digest] = ordinal + 1
-        return reply.Draw(self._plan.seed, digest, ordinal)
+    def draw(self, digest: bytes, stream: bool = False) -> Draw:
+        """The fate of a request with this digest; the next one like it gets another.
 
-    def charge(self, ask: wire.Ask) -> dict[str, str]:
-        """Charge the key's bucket; the rate-limit headers, if limits are on. Raises a 429 when it is empty."""
-        quota = self._limits.take(ask.key, self.clock.now())
-        if quota is None:
-            return {}
-        headers = quota.headers(self.clock.wall())
-        if quota.wait:
-            raise wire.ApiError(429, _over_limit(quota.limit), headers)
-        return headers
+        Only the last 100,000 kinds of request are counted: one not seen for so long is told what it was told first.
+        """
+        kind = (digest, stream)
+        ordinal = self._ordinals.pop(kind, 0)
+        self._ordinals[kind] = ordinal + 1
+        if len(self._ordinals) > KINDS_COUNTED:
+            del self._ordinals[next(iter(self._ordinals))]
+        return Draw(self._plan.seed, digest, ordinal, stream)
 
-    def struck(self, draw: reply.Draw) -> faults.Faults:
-        """The faults in force that strike this attempt."""
+    def charge(self, ask: Ask, attempt: Attempt, headers: Mapping[str, str]) -> dict[str, str]:
+        """Charge the caller's buckets; the rate-limit headers, if limits are on. Raises a 429 or a 400 beyond."""
+        claim = Claim(ask.key, ask.model, ask.input_tokens, headers.get("anthropic-workspace-id", ""))
+        quota, wall = self._limits.take(claim, self.clock.now()), self.clock.wall()
+        if quota is not None and quota.over is not None:
+            raise quota.error(ask.model.id, wall)
+        attempt.charge = Charge(self._limits, claim)
+        return {} if quota is None else quota.headers(wall)
+
+    def struck(self, asked: Ask, draw: Draw, attempt: Attempt, headers: Mapping[str, str]) -> faults.Faults:
+        """The faults in force that strike this attempt, and the one it asks for itself; raises `ConfigError`."""
         in_force = self.conditions.faults
-        return faults.drawn(in_force, draw.rng("faults")) if in_force else ()
+        facts = Facts(attempt.n, asked, headers)
+        struck = faults.drawn(in_force, facts, draw.rng("faults")) if in_force else ()
+        struck += faults.asked(headers)
+        attempt.fault = faults.names(struck)
+        return struck
 
-    def offer(self, ask: wire.Ask, draw: reply.Draw, struck: faults.Faults, attempt: Attempt) -> Slot:
+    def offer(self, ask: Ask, draw: Draw, struck: faults.Faults, attempt: Attempt, headers: Mapping[str, str]) -> Slot:
         """Claim a slot for this attempt, now or in the queue. Raises a 529 when both are full."""
         now = self.clock.now()
-        ticket = self.capacity.offer(now)
+        said = self._respond(ask, draw, headers)
+        needs = theory.mean_service(self._profile(ask), said.tokens, ask.input_tokens)
+        ticket = self.capacity.offer(now, now + _seconds_left(headers), needs)
         if ticket.state is State.TURNED_AWAY:
-            raise wire.ApiError(529)
+            raise wire.ApiError(429 if self.capacity.size.on_full == 429 else 529)
 
         def plan() -> reply.Reply:
-            planned = reply.plan(ask, latency.profile(self.conditions.latency, ask.family), draw)
+            usage = self._read(ask)
+            if attempt.charge is not None:
+                attempt.charge.read(usage.read, self.clock.now())
+            planned = reply.plan(ask, said, usage, self._profile(ask), draw)
             return planned._replace(run=iter(faults.worsen(struck, planned.run)))
 
         slot = self._slots[ticket] = Slot(self, ticket, attempt, plan)
         if ticket.state is State.RUNNING:
             slot.start(now)
+        else:
+            slot.wait(self.capacity.size.max_queue_wait, now)
         return slot
+
+    def _profile(self, ask: Ask) -> latency.Profile:
+        """The speed in force now."""
+        return latency.profile(self.conditions.latency, ask.model.family)
+
+    def _respond(self, ask: Ask, draw: Draw, headers: Mapping[str, str]) -> script.Script:
+        """What to say, fitted into what the request allows; raises the `ApiError` that a responder answers with."""
+        length = self._profile(ask).tokens(ask.max_tokens, draw.rng("length"))
+        return responders.reply(self.conditions.responders, self._matched, Facts(0, ask, headers), draw, length)
+
+    def _plan_in_batch(self, ask: Ask, draw: Draw) -> reply.Reply:
+        """What a request of a batch gets, at the speed in force now."""
+        usage = self._read(ask)._replace(tier="batch")
+        return reply.plan(ask, self._respond(ask, draw, {}), usage, self._profile(ask), draw)
+
+    def _read(self, ask: Ask) -> wire.Usage:
+        """Read the prompt, now that generation begins: what of it the cache holds, and what it keeps from here on."""
+        marks = cache.marks(ask.body, ask.model, ask.key)
+        known = self._prompts.read(marks, ask.model.cache_minimum, self.clock.now())
+        fresh = ask.input_tokens - sum(known)
+        return wire.Usage(fresh, known.written_5m, known.written_1h, known.read, geography=ask.geography)
 
     def release(self, ticket: Ticket, now: float, completed: bool) -> None:
         """A ticket's work is over; whoever waits next may start."""
         del self._slots[ticket]
         give_back = self.capacity.leave if completed else self.capacity.abandon
         self._start(give_back(ticket, now), now)
+
+    def expire(self, ticket: Ticket, now: float) -> None:
+        """A ticket has waited as long as any may."""
+        self.capacity.expire(ticket)
+        self._slots.pop(ticket).turn_away(wire.ApiError(529), now)
 
     def close(self) -> int:
         """End everything that still runs, waits or arrives, and close its records as left; how many there were."""
@@ -230,8 +231,9 @@ class Server:
             "queued": capacity.queued,
             "turned_away": capacity.turned_away,
             "cancelled": capacity.cancelled,
-            "slots": capacity.slots,
-            "queue": capacity.queue,
+            "slots": capacity.size.slots,
+            "queue": capacity.size.queue,
+            "stretch": round(capacity.stretch, 6),
             "open": len(self.journal.open_attempts),
             "lost": self.journal.lost,
             "stalls": [stall._asdict() for stall in self.lag.stalls],
@@ -255,19 +257,35 @@ class Server:
     def _apply(self, conditions: timeline.Conditions) -> None:
         now = self.clock.now()
         self.conditions = conditions
-        if conditions.limits != self._limits.rate:
+        if conditions.limits != self._limits.terms:
             self._limits.change(conditions.limits, now)
-        self._start(self.capacity.resize(conditions.capacity.slots, conditions.capacity.queue, now), now)
+        self._start(self.capacity.resize(conditions.capacity, now), now)
 
     def _start(self, admitted: list[Ticket], now: float) -> None:
         for ticket in admitted:
-            self._slots[ticket].start(now)
+            if ticket.state is State.RUNNING:
+                self._slots[ticket].start(now)
+            else:
+                self._slots.pop(ticket).turn_away(wire.ApiError(529), now)
 
 
-def _over_limit(per_minute: float) -> str:
-    return (
-        f"This request would exceed your organization's rate limit of {per_minute:g} requests per minute. For details, "
-        "refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current usage. "
-        "Please reduce the prompt length or the maximum tokens requested, or try again later. You may also contact "
-        "sales at https://claude.com/contact-sales to discuss your options for a rate limit increase."
-    )
+def _merged(under: object, change: object) -> object:
+    """JSON Merge Patch (RFC 7396)."""
+    if not isinstance(change, Mapping):
+        return change
+    laid = dict(under) if isinstance(under, Mapping) else {}
+    for name, value in change.items():
+        if value is None:
+            laid.pop(name, None)
+        else:
+            laid[name] = _merged(laid.get(name), value)
+    return laid
+
+
+def _seconds_left(headers: Mapping[str, str]) -> float:
+    """How long the caller still waits, from `x-request-deadline`; without a sensible one, for ever."""
+    try:
+        seconds = float(headers.get("x-request-deadline", "inf"))
+    except ValueError:
+        return math.inf
+    return math.inf if math.isnan(seconds) else max(0.0, seconds)

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,14 +24,24 @@ T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 SHOWN = 60
+DEEPEST = 8
+"""How far down in a configuration a responder may stand."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `create_app` needs: a configuration as written by the user, and a seed that overrides the one in it."""
+    """What `create_app` needs: a configuration as written by the user, and a seed that overrides the one in it.
+
+    With `keys`, any other is refused; with `strict_betas`, names in `anthropic-beta` that nobody knows. /_mock/* wants
+    `admin_token`, and answers only on `admin_port`, where they are given.
+    """
 
     config: Mapping[str, object] = field(default_factory=dict)
     seed: int | None = None
+    keys: frozenset[str] = frozenset()
+    strict_betas: bool = False
+    admin_token: str | None = None
+    admin_port: int | None = None
 
 
 class Problem(NamedTuple):
@@ -81,10 +91,45 @@ def load(text: str) -> Mapping[str, object]:
 
 def load_file(path: Path) -> Mapping[str, object]:
     """Read a configuration file; raises `ConfigError` when it cannot be read or is not YAML."""
+    return with_recordings(load(read_text(path)), path.parent)
+
+
+def read_text(path: Path, loc: Loc = ()) -> str:
+    """What is in a file; raises `ConfigError`."""
     try:
-        return load(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem((), f"cannot read {path}: {error}")]) from None
+        raise ConfigError([Problem(loc, f"cannot read {path}: {error}")]) from None
+
+
+def with_recordings(config: Mapping[str, object], folder: Path, inside: bool = False) -> Mapping[str, object]:
+    """The configuration with what is in the files that recorded replies and measured numbers name, from `folder` on.
+
+    Only those name files, and only here is one read: whoever parses a configuration touches no disk. A file may have to
+    be `inside` the folder, when somebody else names it. Raises `ConfigError`.
+    """
+
+    def found(file: str, loc: Loc) -> dict[str, object]:
+        path = folder / file
+        if inside and not path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError([Problem(loc, f"expected a file below the working directory, got {file!r}")])
+        return {"file": str(path), "text": read_text(path, loc)}
+
+    return {name: _inlined(section, found, (name,)) for name, section in config.items()}
+
+
+def _inlined(section: object, found: Callable[[str, Loc], dict[str, object]], loc: Loc) -> object:
+    if len(loc) > DEEPEST:
+        return section
+    if isinstance(section, list):
+        return [_inlined(one, found, (*loc, place)) for place, one in enumerate(section)]
+    if not isinstance(section, dict):
+        return section
+    file = section.get("file")
+    measured = loc[-1] == "recorded" or section.get("distribution") == "empirical"
+    if measured and isinstance(file, str) and "text" not in section:
+        return section | found(file, (*loc, "file"))
+    return {name: _inlined(one, found, (*loc, name)) for name, one in section.items()}
 
 
 def _problem(kind: object, detail: ErrorDetails, loc: Loc) -> Problem:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mockclaude import reply
+from mockclaude import connection, faults, reply, wire
 from mockclaude.clock import Clock
 from mockclaude.journal import Attempt
 
@@ -18,17 +19,29 @@ GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer, and one that is coarser would be polled."""
 
 
+STREAMED = (b"content-type", b"text/event-stream; charset=utf-8")
+
+
 class Slot(Protocol):
     """What an answer must know of the slot it holds; the server's own kind has more."""
 
     attempt: Attempt
     granted: asyncio.Future[None]
-    began: float
     reply: reply.Reply | None
+    refused: wire.ApiError | None
     on_drop: Callable[[], object]
+
+    def look_again(self, delay: float) -> float:
+        """After how many seconds to look again at what is due in `delay` as things are."""
+
+    def remaining(self, at: float) -> float:
+        """Seconds until what is due `at` seconds of undisturbed work is due."""
 
     def complete(self) -> None:
         """The last byte has gone out."""
+
+    def fail(self) -> None:
+        """A fault has ended it."""
 
     def leave(self) -> None:
         """The client has gone; without effect once the reply has ended."""
@@ -48,13 +61,21 @@ class Silence(Response):
 class Answer(Response):
     """A response that paces itself. When it has ended or the client has left, slot and attempt are done with.
 
-    Deadlines are absolute (began + chunk.at), so the pace does not drift; chunks that are due together go out in one
-    write.
+    Deadlines are absolute (so many seconds of work after the slot was granted), so the pace does not drift; chunks that
+    are due together go out in one write.
     """
 
-    def __init__(self, slot: Slot, headers: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        headers: Mapping[str, str],
+        clock: Clock,
+        refuse: Callable[[wire.ApiError], Response],
+    ) -> None:
         self._slot = slot
+        self._refuse = refuse
         self._raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._request_id = headers["request-id"]
         self._clock = clock
         self.background = None
 
@@ -64,36 +85,61 @@ class Answer(Response):
         self._slot.on_drop = gone.cancel
         try:
             with contextlib.suppress(Left, OSError):
-                await self._send(await self._planned(gone), gone, send)
-                self._slot.complete()
+                planned = await self._planned(gone)
+                if self._slot.refused is not None:
+                    await self._refuse(self._slot.refused)(scope, receive, send)
+                elif planned is not None:
+                    await self._send(planned, gone, scope, send)
         finally:
             gone.cancel()
             self._slot.leave()
 
-    async def _planned(self, gone: asyncio.Task[None]) -> reply.Reply:
-        """Wait for the slot; what was planned when it was granted."""
+    async def _planned(self, gone: asyncio.Task[None]) -> reply.Reply | None:
+        """Wait for the slot; what was planned when it was granted, or None when the place in the queue was lost."""
         if not self._slot.granted.done():
             await asyncio.wait((self._slot.granted, gone), return_when=asyncio.FIRST_COMPLETED)
-        if gone.done() or self._slot.reply is None:
+        if gone.done():
             raise Left
         return self._slot.reply
 
-    async def _send(self, planned: reply.Reply, gone: asyncio.Task[None], send: Send) -> None:
+    async def _send(self, planned: reply.Reply, gone: asyncio.Task[None], scope: Scope, send: Send) -> None:
+        try:
+            await self._pace(planned, gone, send)
+            if planned.broken:
+                self._slot.fail()
+            else:
+                self._slot.complete()
+        except faults.Injected as error:
+            await self._until(error.at, gone)
+            await self._write([error.event(self._request_id, random.Random(self._request_id))], send, last=True)
+            self._slot.fail()
+        except faults.Broken as error:
+            await self._until(error.at, gone)
+            if error.how == "end":
+                await self._write([b""], send, last=True)
+            else:
+                connection.cut(scope, error.how)
+            self._slot.fail()
+
+    async def _pace(self, planned: reply.Reply, gone: asyncio.Task[None], send: Send) -> None:
         due: list[bytes] = []
-        for chunk in planned.run:
-            deadline = self._slot.began + chunk.at
-            if deadline - self._clock.now() > GRAIN:
-                await self._write(due, send)
-                due.clear()
-                await self._until(deadline, gone)
-            due.append(chunk.data)
+        try:
+            for chunk in planned.run:
+                if self._slot.remaining(chunk.at) > GRAIN:
+                    await self._write(due, send)
+                    due.clear()
+                    await self._until(chunk.at, gone)
+                due.append(chunk.data)
+        except (faults.Injected, faults.Broken):
+            await self._write(due, send)
+            raise
         if gone.done():
             raise Left
         await self._write(due, send, last=True)
 
-    async def _until(self, deadline: float, gone: asyncio.Task[None]) -> None:
-        while (delay := deadline - self._clock.now()) > GRAIN:
-            await asyncio.wait((gone,), timeout=delay)
+    async def _until(self, at: float, gone: asyncio.Task[None]) -> None:
+        while (delay := self._slot.remaining(at)) > GRAIN:
+            await asyncio.wait((gone,), timeout=self._slot.look_again(delay))
             if gone.done():
                 raise Left
 
@@ -108,8 +154,8 @@ class Answer(Response):
         await send({"type": "http.response.body", "body": b"".join(due), "more_body": not last})
 
     def _head(self, due: list[bytes], last: bool) -> list[tuple[bytes, bytes]]:
-        """A body that is known whole has a length; a stream is chunked by the server."""
-        if not last:
+        """A document has a length; a stream is chunked by the server, also one that goes out at once."""
+        if not last or STREAMED in self._raw:
             return self._raw
         return [*self._raw, (b"content-length", str(sum(map(len, due))).encode())]
 

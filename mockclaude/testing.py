@@ -7,12 +7,12 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import uvicorn
 
-from mockclaude.app import create_app
+from mockclaude.app import EDGE, create_app
 from mockclaude.settings import Settings
 
 STARTS_WITHIN = 10.0
@@ -23,12 +23,15 @@ class MockClaude:
     """A whole mock on a free loopback port while the `with` block runs.
 
     Keyword arguments are the sections of a configuration: `seed`, `latency`, `capacity`, `limits`, `faults`,
-    `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once.
+    `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is refused, with
+    `strict_betas` a name in `anthropic-beta` that nobody knows.
     """
 
-    def __init__(self, **config: object) -> None:
-        app = create_app(Settings(config=config))
-        settings = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
+    def __init__(self, *, keys: Iterable[str] = (), strict_betas: bool = False, **config: object) -> None:
+        app = create_app(Settings(config, keys=frozenset(keys), strict_betas=strict_betas))
+        settings = uvicorn.Config(
+            app, log_level="critical", access_log=False, headers=EDGE, timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(settings)
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None

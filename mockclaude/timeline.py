@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt
 from pydantic import Field, Strict, model_validator
 
-from mockclaude import capacity, faults, latency, limits, settings
+from mockclaude import capacity, faults, latency, ramp, responders, settings, terms
 
 T = TypeVar("T")
 
@@ -20,39 +19,72 @@ class Conditions(NamedTuple):
 
     latency: latency.Latency
     capacity: capacity.Size
-    limits: limits.Rate
+    limits: terms.Terms
     faults: faults.Faults
+    responders: responders.Rules = ()
 
 
-DEFAULT = Conditions(latency.DEFAULT, capacity.Size(), limits.Rate(), ())
+DEFAULT = Conditions(latency.DEFAULT, capacity.Size(), terms.Terms(), ())
 
 PARSERS: Mapping[str, Callable[[object, Any, settings.Loc], object]] = {
     "latency": latency.parse,
     "capacity": capacity.parse,
-    "limits": limits.parse,
+    "limits": terms.parse,
     "faults": faults.parse,
+    "responders": responders.parse,
 }
 """Section -> how the module that owns it lays it over what is in force without it."""
+
+
+SHOWN: Mapping[str, Callable[[Any], object]] = {
+    "latency": latency.as_config,
+    "capacity": capacity.as_config,
+    "limits": terms.as_config,
+    "faults": faults.as_config,
+    "responders": responders.as_config,
+}
+"""Section -> how what is in force is said in the words of a configuration."""
 
 
 class _Entry(settings.Section):
     at: Annotated[float, Strict(), Ge(0)]
     seconds: Annotated[float, Strict(), Gt(0)] = Field(alias="for")
+    ramp: Annotated[float, Strict(), Gt(0)] | None = None
     latency: object = None
     capacity: object = None
     limits: object = None
     faults: object = None
+    responders: object = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> _Entry:
         if all(getattr(self, name) is None for name in PARSERS):
             raise ValueError(f"it changes nothing; expected one of {', '.join(PARSERS)}")
+        if self.ramp is not None and self.ramp > self.seconds:
+            raise ValueError(f"a ramp of {self.ramp:g} s does not fit into {self.seconds:g} s; expected ramp <= for")
         return self
 
     @property
     def end(self) -> float:
         """When it is over."""
         return self.at + self.seconds
+
+    @property
+    def bounds(self) -> list[float]:
+        """Every moment at which it changes something."""
+        return [self.end, *([self.at] if self.ramp is None else ramp.bounds(self.at, self.ramp))]
+
+    def on_its_way(self, under: Conditions, now: float) -> _Entry:
+        """The entry as far as its ramp has come at `now`, from what is in force without it."""
+        if self.ramp is None or now >= self.at + self.ramp:
+            return self
+        share = ramp.part(self.at, self.ramp, now)
+        given = {name: getattr(self, name) for name in PARSERS if getattr(self, name) is not None}
+        if "latency" in given:
+            given["latency"] = latency.by_family(given["latency"])
+        shown = {name: SHOWN[name](getattr(under, name)) for name in given}
+        moved = {name: ramp.between(shown[name], section, share) for name, section in given.items()}
+        return self.model_copy(update=moved)
 
 
 class _Document(settings.Section):
@@ -61,6 +93,7 @@ class _Document(settings.Section):
     capacity: object = None
     limits: object = None
     faults: object = None
+    responders: object = None
     timeline: object = None
 
 
@@ -70,17 +103,17 @@ class Plan:
     def __init__(self, seed: int, bounds: Sequence[float], spans: Sequence[Conditions], entries: list[object]) -> None:
         self.seed = seed
         self.entries = entries
-        self._bounds = bounds
+        self.bounds = bounds
         self._spans = spans
 
     def at(self, t: float) -> Conditions:
         """What is in force `t` seconds after T0."""
-        return self._spans[bisect_right(self._bounds, t)]
+        return self._spans[bisect_right(self.bounds, t)]
 
     def next(self, t: float) -> float | None:
         """The first moment after `t` at which something changes."""
-        index = bisect_right(self._bounds, t)
-        return self._bounds[index] if index < len(self._bounds) else None
+        index = bisect_right(self.bounds, t)
+        return self.bounds[index] if index < len(self.bounds) else None
 
 
 def parse(config: Mapping[str, object]) -> Plan:
@@ -93,13 +126,13 @@ def parse(config: Mapping[str, object]) -> Plan:
     entries = _entries(document.timeline, found)
     found.raise_any()
 
-    bounds = sorted({moment for _, entry in entries for moment in (entry.at, entry.end)})
+    bounds = sorted({moment for _, entry in entries for moment in entry.bounds})
     spans = [base]
     for bound in bounds:
         active = [(index, entry) for index, entry in entries if entry.at <= bound < entry.end]
         conditions = base
         for index, entry in active:
-            conditions = _laid_over(conditions, entry, ("timeline", index), found)
+            conditions = _laid_over(conditions, entry.on_its_way(conditions, bound), ("timeline", index), found)
         spans.append(conditions)
     found.raise_any()
     return Plan(document.seed or 0, bounds, spans, list(_listed(document.timeline)))
@@ -107,14 +140,8 @@ def parse(config: Mapping[str, object]) -> Plan:
 
 def as_config(plan: Plan, conditions: Conditions) -> dict[str, object]:
     """`conditions` in the words of a configuration, with the plan's seed and timeline."""
-    return {
-        "seed": plan.seed,
-        "latency": latency.as_config(conditions.latency),
-        "capacity": asdict(conditions.capacity),
-        "limits": {name: value for name, value in asdict(conditions.limits).items() if value is not None},
-        "faults": faults.as_config(conditions.faults),
-        "timeline": plan.entries,
-    }
+    sections = {name: show(getattr(conditions, name)) for name, show in SHOWN.items()}
+    return {"seed": plan.seed, **sections, "timeline": plan.entries}
 
 
 class _Problems:

@@ -20,7 +20,8 @@ def test_create_returns_a_whole_message(client, ask):
     assert message.model == "claude-haiku-4-5-20251001"
     assert re.fullmatch(f"msg_01{BASE58}{{22}}", message.id)
     assert (message.role, message.type, message.stop_reason) == ("assistant", "message", "max_tokens")
-    assert len(message.content[0].text.split()) == message.usage.output_tokens == 20
+    assert message.usage.output_tokens == 20
+    assert len(message.content[0].text) == 3.5 * 20
 
 
 def test_the_request_id_is_in_header_and_message(client, ask):
@@ -47,7 +48,9 @@ def test_the_stream_helper_collects_what_was_said(client, ask):
     assert final.stop_reason == "max_tokens"
 
 
-def test_create_with_stream_yields_claudes_events(client, ask):
+def test_create_with_stream_yields_claudes_events(mock, client, ask):
+    mock.configure(latency={"tokens_per_second": 1000, "tokens_per_delta": 1})
+
     with client.messages.create(**ask(max_tokens=3), stream=True) as events:
         types = [event.type for event in events]
 
@@ -113,12 +116,12 @@ def test_a_stream_is_claudes_to_the_byte(mock):
         rb'"id":"msg_01\w{22}","type":"message","role":"assistant","content":\[\],"stop_reason":null,'
         rb'"stop_sequence":null,"stop_details":null,"usage":\{"input_tokens":1,"cache_creation_input_tokens":0,'
         rb'"cache_read_input_tokens":0,"cache_creation":\{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0\},'
-        rb'"output_tokens":1,"service_tier":"standard","inference_geo":"not_available"\}\} {0,15}\}\n\n'
+        rb'"output_tokens":[12],"service_tier":"standard","inference_geo":"not_available"\}\} {0,15}\}\n\n'
         rb'event: content_block_start\ndata: \{"type":"content_block_start","index":0,'
         rb'"content_block":\{"type":"text","text":""\} {0,15}\}\n\n'
         rb'event: ping\ndata: \{"type": "ping"\}\n\n'
         rb'(event: content_block_delta\ndata: \{"type":"content_block_delta","index":0,'
-        rb'"delta":\{"type":"text_delta","text":"[^"]+"\} {0,15}\}\n\n){2}'
+        rb'"delta":\{"type":"text_delta","text":"[^"]+"\} {0,15}\}\n\n)+'
         rb'event: content_block_stop\ndata: \{"type":"content_block_stop","index":0 {0,15}\}\n\n'
         rb'event: message_delta\ndata: \{"type":"message_delta","delta":\{"stop_reason":"max_tokens",'
         rb'"stop_sequence":null,"stop_details":null\},"usage":\{"input_tokens":1,"cache_creation_input_tokens":0,'

@@ -67,6 +67,34 @@ async def test_claude_is_told_which_attempt_it_sees(gateway, claude):
     assert [request.headers["x-stainless-retry-count"] for request in claude.received] == ["0", "1"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "chat", "stream"),
+    [
+        pytest.param({"preset": "naive"}, None, None, id="nobody gives up"),
+        pytest.param({"preset": "naive", "attempt_timeout": 3.0}, "3.000", None, id="a stream may go on"),
+        pytest.param({"preset": "naive", "deadline": 7.0}, "7.000", "7.000", id="the deadline"),
+        pytest.param({"preset": "naive", "attempt_timeout": 3.0, "deadline": 7.0}, "3.000", "7.000", id="the earlier"),
+    ],
+)
+async def test_claude_is_told_how_long_an_attempt_is_waited_for(gateway, claude, settings, chat, stream):
+    claude.script = [claude.says("hi"), claude.tells("hi")]
+
+    async with gateway(**settings) as g:
+        await g.chat()
+        await g.stream()
+
+    assert [request.headers.get("x-request-deadline") for request in claude.received] == [chat, stream]
+
+
+async def test_the_next_attempt_has_only_what_is_left_of_the_deadline(gateway, claude):
+    claude.script = [claude.fails(529, after=2.0), claude.says("at last")]
+
+    async with gateway(preset="naive", deadline=7.0) as g:
+        await g.chat()
+
+    assert [request.headers["x-request-deadline"] for request in claude.received] == ["7.000", "4.500"]
+
+
 async def test_our_key_and_never_the_callers_goes_to_claude(gateway, claude):
     async with gateway() as g:
         await g.chat()

@@ -21,6 +21,8 @@ PHASE: Row = {
     "goodput": 90,
     "attempts": 200,
     **{name: {"p50": 1.0, "p90": 1.5, "p95": 2.0, "n": 90} for name in ("service_time", "itl", "tpot", "ttft_sent")},
+    "queue_wait": {"p50": 1.0, "p90": 1.5, "p95": 2.0, "n": 90},
+    "waited_ratio": 0.5,
     "ttft": {"p50": 0.2, "p90": 0.4, "p95": 0.5, "n": 90},
 }
 
@@ -49,6 +51,7 @@ def test_the_same_figures_agree_and_all_judged_ones_are_compared():
         ("started", 100, 99),
         ("goodput_ratio", 0.86, 0.84),
         ("error_ratio", 0.14, 0.16),
+        ("waited_ratio", 0.54, 0.56),
         ("not_sent", 0, 1),
         ("completed", 94, 95),
         ("attempts", 219, 221),

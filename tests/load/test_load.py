@@ -75,3 +75,25 @@ def test_an_intended_start_survives_its_row_on_disk(arrivals: str):
     for arrival in load.schedule(Rate(arrivals, 7), 60, 1, "v"):
         row = json.loads(Sample(arrival.request_id, arrival.at, arrival.at, arrival.at, "complete").to_json("v"))
         assert row["intended"] == arrival.at
+
+
+def test_a_stretch_may_have_a_rate_of_its_own():
+    arrivals = load.schedule(Rate("constant", 2), 6, 1, "v", rates=[(0.0, 2), (2.0, 5), (4.0, 1)])
+
+    assert [arrival.at for arrival in arrivals] == [0.5, 1, 1.5, 2, 2.2, 2.4, 2.6, 2.8, 3, 3.2, 3.4, 3.6, 3.8, 4, 5]
+
+
+def test_a_crowd_at_another_rate_is_the_same_crowd_sooner():
+    slow = load.schedule(Rate("poisson", 5), 60, 1, "v")
+    fast = load.schedule(Rate("poisson", 10), 30, 1, "v")
+
+    assert [arrival.message for arrival in slow] == [arrival.message for arrival in fast]
+    assert [arrival.at for arrival in slow] == pytest.approx([2 * arrival.at for arrival in fast], abs=1e-5)
+
+
+def test_random_arrivals_keep_the_rate_of_each_stretch():
+    arrivals = load.schedule(Rate("poisson", 10), 300, 1, "v", rates=[(0.0, 10), (100.0, 50), (200.0, 10)])
+    counts = [sum(start <= arrival.at < start + 100 for arrival in arrivals) for start in (0, 100, 200)]
+
+    assert counts == pytest.approx([1000, 5000, 1000], abs=4 * 5000**0.5)
+    assert [arrival.at for arrival in arrivals] == sorted(arrival.at for arrival in arrivals)

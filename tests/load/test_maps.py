@@ -124,7 +124,8 @@ def test_a_cell_has_the_share_of_its_seeds_that_collapsed_beside_the_prediction(
 
     assert row["cells"][0] == {"x": 1, "y": 1, "collapsed": 0.0, "goodput": [1.0, 1.0], "predicted": False}
     assert row["cells"][-1] == {"x": 4, "y": 3, "collapsed": 0.5, "goodput": [0.1, 0.6], "predicted": True}
-    assert row["agreement"] == {"cells": 12, "as_predicted": 9}  # 8, 9 and 12 were predicted to collapse
+    # x * y of 8, 9 and 12 were predicted to collapse; each has a neighbour that was not
+    assert row["agreement"] == {"cells": 12, "as_predicted": 9, "astray": 0}
     json.dumps(row)
 
 

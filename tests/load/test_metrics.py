@@ -69,15 +69,35 @@ def test_latency_is_of_the_complete_and_the_dispatch_lag_of_all():
 
     figures = metrics.phase_figures(observed, [SPAN], Slo())
 
-    assert figures["e2e"] == {"p50": 1, "p90": 1, "p95": 1, "p99": 1, "p999": 1, "max": 1, "n": 1}
+    assert figures["e2e"] == {"mean": 1, "p50": 1, "p90": 1, "p95": 1, "p99": 1, "p999": 1, "max": 1, "n": 1}
     assert figures["dispatch_lag"]["max"] == 0.3
-    assert figures["ttft"] == {"p50": None, "p90": None, "p95": None, "p99": None, "p999": None, "max": None, "n": 0}
+    assert figures["ttft"] == {
+        "mean": None,
+        "p50": None,
+        "p90": None,
+        "p95": None,
+        "p99": None,
+        "p999": None,
+        "max": None,
+        "n": 0,
+    }
+
+
+def test_the_wait_in_claudes_queue_is_of_the_attempts_that_were_let_in():
+    refused = {**attempt(3, 9.0), "outcome": "turned_away"}
+    waits = [attempt(1, 9.0), attempt(2, 9.0, queued=0.5), attempt(2, 9.5, queued=1.0, wasted=4), refused]
+    observed = Observed([9.0] * 3, [sample(n, 9.0) for n in (1, 2, 3)], waits)
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    assert figures["waited_ratio"] == pytest.approx(2 / 3, abs=1e-6)
+    assert (figures["queue_wait"]["n"], figures["queue_wait"]["mean"], figures["queue_wait"]["max"]) == (3, 0.5, 1.0)
 
 
 def test_an_empty_phase_has_no_ratios():
     figures = metrics.phase_figures(Observed([], [], []), [SPAN], Slo())
 
-    assert [figures[name] for name in ("goodput_ratio", "error_ratio", "amplification")] == [None, None, None]
+    assert [figures[name] for name in ("goodput_ratio", "error_ratio", "amplification", "waited_ratio")] == [None] * 4
 
 
 @pytest.mark.parametrize(

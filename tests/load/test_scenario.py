@@ -41,6 +41,31 @@ def test_a_variant_is_laid_on_the_gateway_section(write: Callable[[str], str], t
     }
 
 
+def test_a_variant_may_have_a_load_and_a_mock_of_its_own(write: Callable[[str], str], text: str):
+    own = "naive: {preset: naive, load: {rate: 9}, mock: {capacity: {queue: unbounded}}}"
+    experiment, _ = scenario.load(write(text.replace("naive: {preset: naive}", own)))
+
+    naive, fixed = experiment.of("naive"), experiment.of("fixed")
+
+    assert (naive.load.rate, naive.load.patience, fixed.load.rate) == (9, 5, 4)
+    assert naive.mock_config()["capacity"] == {"slots": 3, "queue": "unbounded"}
+    assert naive.mock_config()["timeline"] == fixed.mock_config()["timeline"]
+    assert fixed.mock_config()["capacity"] == {"slots": 3, "queue": 10}
+    assert experiment.gateway_settings("naive") == {"preset": "naive"}
+    assert naive.of("naive") == naive
+    assert len(experiment.arrivals(1, "naive")) == 9 * 16 - 1
+    assert len(experiment.arrivals(1, "fixed")) == 4 * 16 - 1
+
+
+def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: str):
+    experiment, _ = scenario.load(write(text), ["phases.dip.rate=10"])
+
+    at = [arrival.at for arrival in experiment.arrivals(1, "naive")]
+
+    counts = [sum(span.holds(each) for each in at) for span in experiment.spans()]
+    assert counts == [7, 16, 20, 32]
+
+
 @pytest.mark.parametrize(
     ("wrong", "right", "line", "said"),
     [
@@ -71,6 +96,15 @@ def test_a_variant_is_laid_on_the_gateway_section(write: Callable[[str], str], t
         pytest.param("predicted: 0.0", "predicted: 0.9", 16, "not within its own bound, 0.5", id="contradiction"),
         pytest.param("metric: goodput_ratio", "metric: recovery_s", 16, "of a whole variant", id="phase of a variant"),
         pytest.param("gates:", "slo: {}\ngates:", 17, '"slo" is given twice', id="a key twice"),
+        pytest.param(
+            "preset: naive", "load: {rat: 3}", 13, 'naive.load.rat: unknown key; did you mean "rate"?', id="own"
+        ),
+        pytest.param("preset: naive", "load: {rate: 1000000}", 3, "expected at most 1,000,000", id="own rate"),
+        pytest.param("preset: naive", "mock: 3", 13, "variants.naive.mock: got 3, expected a mapping", id="own mock"),
+        pytest.param("preset: naive", "mock: {timeline: [{phase: dop}]}", 13, 'did you mean "dip"?', id="own timeline"),
+        pytest.param(
+            "name: dip,", "name: dip, rate: 0,", 7, "phases.dip.rate: got 0, expected: greater", id="phase rate"
+        ),
         pytest.param("rate: 4", "rate: [4", 3, "this is not YAML", id="no YAML"),
     ],
 )

@@ -77,7 +77,8 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
 KEYS = "schema scenario verdict reasons seed slo variants expectations gates findings machine versions"
 PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio outcomes ttft ttft_sent e2e "
-    "service_time itl tpot dispatch_lag attempts amplification output_tokens wasted_output_tokens"
+    "service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
+    "wasted_output_tokens"
 )
 EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"
 
@@ -89,7 +90,7 @@ def test_the_summary_has_the_keys_that_later_tools_read(both: Written):
     assert " ".join(found) == KEYS
     assert " ".join(found["variants"]["naive"]) == "verdict recovery_s phases"
     assert " ".join(phase) == PHASE_KEYS
-    assert " ".join(phase["e2e"]) == "p50 p90 p95 p99 p999 max n"
+    assert " ".join(phase["e2e"]) == "mean p50 p90 p95 p99 p999 max n"
     assert set(found["expectations"][0]) == set(EXPECTATION_KEYS.split())
     assert set(found["gates"][0]) == {"gate", "variant", "phase", "measured", "status"}
     json.dumps(found)

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from mockclaude.app import create_app
+from mockclaude.ask import Ask, open_letter, parse
 from mockclaude.settings import Settings
 
 HAIKU = "claude-haiku-4-5"
@@ -129,8 +130,8 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def _mocked(**config: Any) -> AsyncIterator[Client]:
-    app = create_app(Settings(config))
+async def _mocked(settings: Settings | None = None, **config: Any) -> AsyncIterator[Client]:
+    app = create_app(settings or Settings(config))
     async with app.router.lifespan_context(app):
         yield Client(app)
 
@@ -143,5 +144,18 @@ def mocked() -> Callable[..., AbstractAsyncContextManager[Client]]:
 
 @pytest.fixture
 def steady() -> dict[str, Any]:
-    """A latency without chance: the first token after 1 s, then ten a second."""
-    return {"ttft": {"p50": 1.0, "p95": 1.0}, "tokens_per_second": 10}
+    """A latency without chance: the first token after 1 s, then ten a second, a delta each; prompts cost nothing."""
+    ttft = {"p50": 1.0, "p95": 1.0}
+    return {"ttft": ttft, "tokens_per_second": 10, "tokens_per_delta": 1, "prefill": False}
+
+
+@pytest.fixture
+def asked() -> Callable[..., Ask]:
+    """A request found good, without a server: `asked("hi", tools=[...])`."""
+
+    def made(text: str = "hi", headers: dict[str, str] | None = None, **fields: Any) -> Ask:
+        body = {"model": HAIKU, "max_tokens": 100, "messages": [{"role": "user", "content": text}]} | fields
+        sent = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"} | (headers or {})
+        return parse(open_letter(json.dumps(body).encode()), sent)
+
+    return made

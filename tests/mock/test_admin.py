@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from mockclaude.settings import Settings
+
 
 async def test_a_reset_sets_t0_and_empties_the_journal(mocked, steady):
     async with mocked(latency=steady) as claude:
@@ -116,7 +118,7 @@ async def test_put_replaces_the_sections_it_names_and_leaves_the_others(mocked):
     async with mocked(capacity={"slots": 2, "queue": 3}, limits={"requests_per_minute": 5}) as claude:
         told = await claude.call("PUT", "/_mock/config", {"capacity": {"slots": 7}})
 
-        assert told["capacity"] == {"slots": 7, "queue": 1000, "on_disconnect": "cancel"}
+        assert (told["capacity"]["slots"], told["capacity"]["queue"]) == (7, 1000)
         assert told["limits"] == {"requests_per_minute": 5}
         assert await claude.call("GET", "/_mock/config") == told
 
@@ -244,3 +246,74 @@ async def test_two_mocks_in_one_process_share_nothing(mocked, steady):
 
         assert len(await one.journal()) == 1
         assert await other.journal() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "status"),
+    [
+        ("/_mock/stats", None, 401),
+        ("/_mock/stats", "Bearer wrong", 401),
+        ("/_mock/stats", "Bearer s3cret", 200),
+        ("/metrics", None, 401),
+        ("/_mock/health", None, 200),
+    ],
+)
+async def test_with_an_admin_token_only_health_is_for_everybody(mocked, path, shown, status):
+    async with mocked(Settings(admin_token="s3cret")) as claude:
+        reply = await claude.send("GET", path, headers={} if shown is None else {"authorization": shown}).ended()
+
+        assert reply.status == status
+        assert (await claude.asked()).status == 200
+
+
+@pytest.mark.parametrize(("port", "status"), [(80, 200), (81, 404)])
+async def test_with_an_admin_port_the_other_one_knows_no_admin_paths(mocked, port, status):
+    async with mocked(Settings(admin_port=port)) as claude:
+        reply = await claude.send("GET", "/_mock/stats").ended()
+
+        assert reply.status == status
+        assert (await claude.asked()).status == 200
+
+
+async def test_a_patch_changes_only_the_keys_it_names(mocked):
+    async with mocked(capacity={"slots": 2, "queue": 3}) as claude:
+        told = await claude.call("PATCH", "/_mock/config", {"capacity": {"slots": 7}})
+        assert (told["capacity"]["slots"], told["capacity"]["queue"]) == (7, 3)
+
+        told = await claude.call("PATCH", "/_mock/config", {"capacity": {"queue": None}})
+        assert (told["capacity"]["slots"], told["capacity"]["queue"]) == (7, 1000)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"nonsense", b"\xff", b"[" * 100_000, b'{"capacity": {"slots": "x"}}', b'{"x": 1}']
+)
+async def test_a_change_that_makes_no_sense_changes_nothing(mocked, method, body):
+    async with mocked(capacity={"slots": 2}) as claude:
+        before = await claude.call("GET", "/_mock/config")
+        reply = await claude.send(method, "/_mock/config", body).ended()
+
+        assert (reply.status, reply.json["error"]["type"]) == (400, "invalid_configuration")
+        assert await claude.call("GET", "/_mock/config") == before
+
+
+@pytest.mark.parametrize("body", [b"7", b"null", b'{"name": "stauts"}', b"{}", b"[]"])
+async def test_what_is_no_fault_is_refused(mocked, body):
+    async with mocked() as claude:
+        reply = await claude.send("POST", "/_mock/faults", body).ended()
+
+        assert reply.status == 400
+        assert (await claude.call("GET", "/_mock/config"))["faults"] == []
+
+
+async def test_the_journal_can_be_asked_for_some_records_only(mocked):
+    async with mocked(faults=[{"name": "status", "code": 529, "nth": [2]}]) as claude:
+        for text in "abc":
+            await claude.asked(text, {"x-request-id": text})
+
+        assert [record["n"] for record in await claude.journal("?outcome=fault")] == [2]
+        assert [record["n"] for record in await claude.journal("?status=200")] == [1, 3]
+        assert [record["n"] for record in await claude.journal("?request_id=c")] == [3]
+        assert [record["n"] for record in await claude.journal("?fault=status&status=529")] == [2]
+        page = await claude.call("GET", "/_mock/journal?outcome=left")
+        assert (page["records"], page["cursor"]) == ([], 3)

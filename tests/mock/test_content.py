@@ -1,14 +1,23 @@
 import random
 
+import pytest
+
 from mockclaude import content, tokens
 
 
-def said(seed, length):
-    return list(content.words(random.Random(seed), length))
+def said(seed, length, **more):
+    return content.text(random.Random(seed), length, **more)
 
 
-def test_a_text_has_one_piece_for_each_token():
-    assert [len(said(1, length)) for length in (0, 1, 13, 400)] == [0, 1, 13, 400]
+@pytest.mark.parametrize("scale", [1.0, 1.3])
+def test_a_text_has_exactly_as_many_tokens_as_asked_for(scale):
+    sizes = [*range(200), 1000, 33_333]
+
+    assert [tokens.count(said(1, size, scale=scale), scale) for size in sizes] == sizes
+
+
+def test_a_text_longer_than_the_book_is_whole_too():
+    assert tokens.count(said(1, 128_000)) == 128_000
 
 
 def test_the_same_seed_says_the_same():
@@ -16,16 +25,19 @@ def test_the_same_seed_says_the_same():
     assert said(7, 50) != said(8, 50)
 
 
-def test_joined_pieces_are_sentences():
-    text = "".join(said(3, 30))
+def test_a_text_is_sentences_and_ends_with_one():
+    text = said(3, 100)
 
     assert text[0].isupper()
     assert text.endswith(".")
     assert "  " not in text
-    assert len(text.split()) == 30
 
 
-def test_tokens_are_estimated_from_bytes():
-    assert tokens.count("") == 0
-    assert tokens.count("a" * 35) == 10
-    assert tokens.count("é" * 35) == 20
+def test_a_text_that_is_cut_off_need_not_end():
+    ends = [said(seed, 100, ends=False)[-1] for seed in range(30)]
+
+    assert set(ends) - {"."}
+
+
+def test_words_are_as_many_as_asked_for():
+    assert len(content.words(random.Random(1), 5).split()) == 5

@@ -1,6 +1,6 @@
 import pytest
 
-from mockclaude import wire
+from mockclaude import ask
 from mockclaude.journal import Journal
 
 HEADERS = {"x-api-key": "sk-test", "x-request-id": "r1", "x-stainless-retry-count": "2"}
@@ -23,7 +23,7 @@ def closed(journal):
 
 def test_a_record_has_every_field_in_seconds_since_t0(journal):
     attempt = arrive(journal)
-    attempt.labels = wire.Labels("claude-haiku-4-5", True, "r1")
+    attempt.labels = ask.Labels("claude-haiku-4-5", True, "r1")
     attempt.status, attempt.queued, attempt.first_byte, attempt.input_tokens = 200, 0.25, 101.5, 7
 
     attempt.close("complete", 103.0, output_tokens=120)
@@ -46,6 +46,7 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "input_tokens": 7,
         "output_tokens": 120,
         "wasted_tokens": 0,
+        "fault": None,
     }
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mockclaude import wire
+from mockclaude import ask
 
 
 async def test_a_json_reply_comes_whole_when_its_last_token_is_due(mocked, steady):
@@ -42,7 +42,8 @@ async def test_a_stream_has_claudes_headers(mocked, steady):
 
 
 async def test_tokens_that_are_due_together_go_out_in_one_write(mocked):
-    async with mocked(latency={"ttft": {"p50": 1, "p95": 1}, "tokens_per_second": 1e12}) as claude:
+    at_once = {"ttft": {"p50": 1, "p95": 1}, "tokens_per_second": 1e12, "tokens_per_delta": 1}
+    async with mocked(latency=at_once) as claude:
         reply = await claude.asked(stream=True)
 
         assert len(reply.parts) <= 3
@@ -121,7 +122,7 @@ async def test_a_refusal_is_journaled_and_takes_no_slot(mocked, fields, headers,
 
 async def test_a_body_over_the_limit_is_read_but_not_kept(mocked):
     async with mocked() as claude:
-        body = b" " * (wire.BODY_LIMIT + 10)
+        body = b" " * (ask.BODY_LIMIT + 10)
         refused = await claude.send("POST", "/v1/messages", body, {"x-api-key": "a"}).ended()
 
         assert refused.status == 413

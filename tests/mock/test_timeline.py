@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockclaude import timeline
+from mockclaude import capacity, timeline
 from mockclaude.capacity import Size
 from mockclaude.faults import Status
-from mockclaude.limits import Rate
 from mockclaude.settings import ConfigError
+from mockclaude.terms import Rate
 
 
 def entry(at, seconds, **sections):
@@ -78,9 +78,9 @@ def test_every_kind_of_section_can_change():
     )
 
     during = plan.at(1.5)
-    assert during.latency["haiku"].tokens_per_second == 5
-    assert during.limits == Rate(60)
-    assert during.faults == (Status(529, 0.1),)
+    assert during.latency["haiku"].pace.mean == 5
+    assert during.limits.rates["haiku"] == Rate(60)
+    assert during.faults == (Status(529, share=0.1),)
     assert plan.at(2) == timeline.DEFAULT
 
 
@@ -90,7 +90,7 @@ def test_what_is_in_force_can_be_shown_and_read_back():
 
     shown = timeline.as_config(plan, plan.at(1.5))
 
-    assert shown["capacity"] == {"slots": 1, "queue": 1000, "on_disconnect": "cancel"}
+    assert shown["capacity"] == capacity.as_config(Size(slots=1))
     assert timeline.parse(shown).at(0) == plan.at(1.5)
     assert shown["seed"] == 7
 
@@ -99,7 +99,8 @@ def test_an_entry_that_changes_nothing_is_a_mistake():
     assert problems_of({"timeline": [entry(0, 1)]}) == [
         (
             ("timeline", 0),
-            "it changes nothing; expected one of latency, capacity, limits, faults, got {'at': 0, 'for': 1}",
+            "it changes nothing; expected one of latency, capacity, limits, faults, responders, "
+            "got {'at': 0, 'for': 1}",
         ),
     ]
 

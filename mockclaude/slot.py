@@ -1,0 +1,151 @@
+"""One attempt's claim to a slot, from the offer to its end, whoever is left to see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from mockclaude import reply, wire
+from mockclaude.capacity import Capacity, State, Ticket
+from mockclaude.clock import Clock
+from mockclaude.journal import Attempt
+
+LOOK_AGAIN = 0.005
+"""Seconds. Where the pace follows the load, a wait may become shorter; it is not looked at more often than this."""
+
+
+class Keeper(Protocol):
+    """Who gives the slots out, and takes them back."""
+
+    capacity: Capacity
+    clock: Clock
+
+    def release(self, ticket: Ticket, now: float, completed: bool) -> None:
+        """A ticket's work is over."""
+
+    def expire(self, ticket: Ticket, now: float) -> None:
+        """A ticket has waited as long as any may."""
+
+
+class Slot:
+    """What becomes of one attempt that was not turned away at the door.
+
+    Work whose client has left is either cancelled or, with `on_disconnect: finish`, runs to its planned end on the
+    loop's timers alone: it needs no request any more. One that loses its place in the queue has `refused`.
+    """
+
+    def __init__(self, keeper: Keeper, ticket: Ticket, attempt: Attempt, plan: Callable[[], reply.Reply]) -> None:
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_drop: Callable[[], object] = lambda: None
+        self.attempt = attempt
+        self.ticket = ticket
+        self.reply: reply.Reply | None = None
+        self.refused: wire.ApiError | None = None
+        self._keeper = keeper
+        self._plan = plan
+        self._left_at: float | None = None
+        self._produced_then = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = False
+
+    def wait(self, longest: float | None, now: float) -> None:
+        """It stands in the queue, for `longest` seconds at most."""
+        if longest is not None:
+            until = now + longest
+            self._timer = asyncio.get_running_loop().call_at(until, self._keeper.expire, self.ticket, until)
+
+    def start(self, now: float) -> None:
+        """A slot is free: generation begins, at the speed in force now."""
+        self.stop()
+        self.reply = self._plan()
+        self.attempt.queued = self.ticket.waited or 0.0
+        self._grant()
+        if self._left_at is not None:
+            self._run_on(self.reply)
+
+    def turn_away(self, error: wire.ApiError, now: float) -> None:
+        """Its place in the queue is gone: whoever still waits for the answer gets `error`."""
+        self._over = True
+        self.stop()
+        self.refused = error
+        self.attempt.queued = now - self.attempt.arrived
+        if self._left_at is None:
+            self.attempt.refuse(error.status, now)
+        else:
+            self.attempt.close("left", now)
+        self._grant()
+
+    def remaining(self, at: float) -> float:
+        """Seconds until what is due after `at` seconds of work alone is due, as things are; below 0 it is late."""
+        return self._keeper.capacity.remaining(self.ticket, at, self._keeper.clock.now())
+
+    def look_again(self, delay: float) -> float:
+        """After how many seconds to look again at what is due in `delay` as things are.
+
+        If all others left now, what is left would take as long as it does alone: it is not due before.
+        """
+        capacity = self._keeper.capacity
+        return delay if capacity.size.slowdown is None else min(delay, max(LOOK_AGAIN, delay / capacity.stretch))
+
+    def leave(self) -> None:
+        """The client has gone; without effect once the reply has ended."""
+        if self._over or self._left_at is not None:
+            return
+        policy = self._keeper.capacity.size.on_disconnect
+        if policy == "cancel" or (policy == "skip_if_queued" and self.ticket.state is State.QUEUED):
+            self._end("left")
+            return
+        self._left_at = self._keeper.clock.now()
+        if self.reply is not None:
+            self._produced_then = self._produced(self.reply)
+            self._run_on(self.reply)
+
+    def complete(self) -> None:
+        """The last byte has gone out."""
+        self._end("complete", at_planned_end=True)
+
+    def fail(self) -> None:
+        """A fault has ended it."""
+        self._end("fault")
+
+    def drop(self) -> None:
+        """End it now, from outside: the rehearsal is over."""
+        self._end("left")
+        self.on_drop()
+
+    def stop(self) -> None:
+        """Forget the timer, if any: it is over, or the server goes down."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _grant(self) -> None:
+        if not self.granted.done():
+            self.granted.set_result(None)
+
+    def _run_on(self, planned: reply.Reply) -> None:
+        left = self.remaining(planned.seconds)
+        if left <= reply.ROUNDING:
+            self._end("left", at_planned_end=True)
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(loop.time() + self.look_again(left), self._run_on, planned)
+
+    def _end(self, outcome: Literal["complete", "left", "fault"], at_planned_end: bool = False) -> None:
+        if self._over:
+            return
+        self._over = True
+        self.stop()
+        now = self._keeper.clock.now()
+        if self.reply is None:
+            self.attempt.queued = now - self.attempt.arrived
+        produced = 0
+        if self.reply is not None:
+            produced = self.reply.tokens if at_planned_end else self._produced(self.reply)
+        wasted = 0 if self._left_at is None else produced - self._produced_then
+        self._keeper.release(self.ticket, now, completed=at_planned_end)
+        self.attempt.close(outcome, now, produced, wasted)
+
+    def _produced(self, planned: reply.Reply) -> int:
+        return planned.produced(self._keeper.capacity.worked(self.ticket, self._keeper.clock.now()))
