@@ -27,7 +27,7 @@ from loadtests.stack import Mock, Program
 from loadtests.target import Target
 
 TICK = 0.5
-MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "timeline")
+MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "responders", "timeline")
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
 

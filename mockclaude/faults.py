@@ -75,6 +75,10 @@ class Broken(Exception):
 class Fault(Protocol):
     """One way to go wrong."""
 
+    @property
+    def share(self) -> float:
+        """The part of attempts it strikes, 0 to 1."""
+
     def strikes(self, facts: Facts, lot: float) -> bool:
         """Whether it strikes this attempt."""
 
@@ -407,6 +411,15 @@ def headers(faults: Faults) -> dict[str, str]:
     """The headers that faults change in an answer; the last one wins."""
     types = [fault.type for fault in faults if isinstance(fault, ContentType)]
     return {"content-type": types[-1]} if types else {}
+
+
+def shares(faults: Faults) -> dict[str, float]:
+    """The share of attempts each kind of fault strikes, at most 1."""
+    by_name: dict[str, float] = {}
+    for fault in faults:
+        name = NAMES[type(fault)]
+        by_name[name] = min(1.0, by_name.get(name, 0.0) + fault.share)
+    return by_name
 
 
 def names(faults: Faults) -> str | None:

@@ -20,7 +20,7 @@ Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
 class Record(NamedTuple):
     """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not.
 
-    `fault` names the faults that struck it.
+    `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due.
     """
 
     n: int
@@ -41,6 +41,7 @@ class Record(NamedTuple):
     output_tokens: int
     wasted_tokens: int
     fault: str | None = None
+    first_token: float | None = None
 
 
 class Attempt:
@@ -58,6 +59,7 @@ class Attempt:
         self.status: int | None = None
         self.queued = 0.0
         self.first_byte: float | None = None
+        self.first_token: float | None = None
         self.input_tokens = 0
         self.fault: str | None = None
         self.charge: Charge | None = None
@@ -146,6 +148,7 @@ class Journal:
             output_tokens=output_tokens,
             wasted_tokens=wasted_tokens,
             fault=attempt.fault,
+            first_token=None if attempt.first_token is None else self._since(attempt.first_token),
         )
         self._keep(record)
         self._watch(record)

@@ -161,17 +161,13 @@ class _Maker:
         return content.words(self._rng, 2).replace(" ", "_")
 
     def _array(self, flat: Schema, depth: int, lean: bool) -> list[Value]:
-        prefix = fold.listed(flat.get("prefixItems")) or fold.listed(flat.get("items"))
-        rest = flat.get("items", {}) if not isinstance(flat.get("items"), list) else flat.get("additionalItems", {})
-        least = quantity.whole(flat.get("minItems"), 0)
-        size = least if lean else max(least, len(prefix) or self._rng.randint(1, max(1, 4 - depth)))
-        size = max(least, min(size, quantity.whole(flat.get("maxItems"), MOST)))
-        if rest is False:
-            size = min(size, len(prefix))
+        tuple_like = isinstance(flat.get("items"), list)  # as it was written until 2020
+        prefix = fold.listed(flat.get("items" if tuple_like else "prefixItems"))
+        rest = flat.get("additionalItems" if tuple_like else "items", {})
         sought = quantity.whole(flat.get("minContains"), 1) if "contains" in flat else 0
         made: list[Value] = []
         taken: set[str] | None = set() if flat.get("uniqueItems") is True else None
-        for index in range(max(size, sought)):
+        for index in range(max(self._size(flat, len(prefix), rest, depth, lean), sought)):
             if self._made > MOST:
                 break
             schema = prefix[index] if index < len(prefix) else rest
@@ -179,6 +175,13 @@ class _Maker:
                 schema = {"allOf": [schema, flat["contains"]]}
             made.append(self.make(schema, depth) if taken is None else self._new(schema, depth, taken))
         return made
+
+    def _size(self, flat: Schema, fixed: int, rest: object, depth: int, lean: bool) -> int:
+        """How many elements; the deeper the fewer."""
+        least = quantity.whole(flat.get("minItems"), 0)
+        size = least if lean else max(least, fixed or self._rng.randint(1, max(1, 4 - depth)))
+        size = max(least, min(size, quantity.whole(flat.get("maxItems"), MOST)))
+        return min(size, fixed) if rest is False else size
 
     def _new(self, schema: object, depth: int, taken: set[str]) -> Value:
         """An element unlike those that are `taken`, if that can be had."""

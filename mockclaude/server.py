@@ -54,7 +54,10 @@ class Server:
                 "limit_left_requests_ratio": lambda: self._limits.lowest("requests", self.clock.now()),
                 "limit_left_input_tokens_ratio": lambda: self._limits.lowest("input tokens", self.clock.now()),
                 "limit_left_output_tokens_ratio": lambda: self._limits.lowest("output tokens", self.clock.now()),
-            }
+                "stretch": lambda: self.capacity.stretch,
+                "open": lambda: len(self.journal.open_attempts),
+            },
+            lambda: faults.shares(self.conditions.faults),
         )
         self.batches = Worker(self.clock, lambda: self.conditions.capacity.slots, self._plan_in_batch)
         self.files = Shelf()

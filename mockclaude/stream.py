@@ -123,6 +123,7 @@ class Answer(Response):
 
     async def _pace(self, planned: reply.Reply, gone: asyncio.Task[None], send: Send) -> None:
         due: list[bytes] = []
+        attempt = self._slot.attempt
         try:
             for chunk in planned.run:
                 if self._slot.remaining(chunk.at) > GRAIN:
@@ -130,6 +131,8 @@ class Answer(Response):
                     due.clear()
                     await self._until(chunk.at, gone)
                 due.append(chunk.data)
+                if attempt.first_token is None and faults.DELTA in chunk.data:
+                    attempt.first_token = self._clock.now()
         except (faults.Injected, faults.Broken):
             await self._write(due, send)
             raise

@@ -23,7 +23,7 @@ class MockClaude:
     """A whole mock on a free loopback port while the `with` block runs.
 
     Keyword arguments are the sections of a configuration: `seed`, `latency`, `capacity`, `limits`, `faults`,
-    `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is refused, with
+    `responders`, `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is refused, with
     `strict_betas` a name in `anthropic-beta` that nobody knows.
     """
 

@@ -44,12 +44,17 @@ def wanted(body: Json) -> Sequence[Json]:
         return [tool for tool in offered if tool["name"] == choice.get("name")][:1]
     if choice.get("type") == "none" or body["messages"][-1]["role"] == "assistant":
         return ()
-    said, answered = _since_last_turn(body["messages"])
-    words = {word.strip("-") for word in WORD.findall(said.lower())}
-    named = [tool for tool in offered if tool["name"] not in answered and tool["name"].strip("-").lower() in words]
+    named = _named(offered, body["messages"])
     if choice.get("type") == "any" and not named:
         named = offered[:1]
     return named[:1] if choice.get("disable_parallel_tool_use") else named
+
+
+def _named(offered: Sequence[Json], messages: Sequence[Json]) -> Sequence[Json]:
+    """Those of the tools that the user has named and not had a result of."""
+    said, answered = _since_last_turn(messages)
+    words = {word.strip("-") for word in WORD.findall(said.lower())}
+    return [tool for tool in offered if tool["name"] not in answered and tool["name"].strip("-").lower() in words]
 
 
 def _callable(tool: Json) -> bool:

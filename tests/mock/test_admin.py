@@ -233,9 +233,10 @@ async def test_prometheus_sees_attempts_levels_and_tokens(mocked, steady):
         await claude.asked(model="claude-invented-by-the-caller")
         text = (await claude.send("GET", "/metrics").ended()).body.decode()
 
-        assert 'mockclaude_attempts_total{family="haiku",outcome="complete"} 1.0' in text
-        assert 'mockclaude_attempts_total{family="other",outcome="rejected"} 1.0' in text
-        assert 'mockclaude_output_tokens_total{family="haiku"} 10.0' in text
+        haiku = "claude-haiku-4-5-20251001"
+        assert f'mockclaude_attempts_total{{model="{haiku}",outcome="complete",status="200"}} 1.0' in text
+        assert 'mockclaude_attempts_total{model="other",outcome="rejected",status="404"} 1.0' in text
+        assert f'mockclaude_output_tokens_total{{model="{haiku}"}} 10.0' in text
         assert "mockclaude_slots 3.0" in text
         assert "invented" not in text
 
@@ -317,3 +318,19 @@ async def test_the_journal_can_be_asked_for_some_records_only(mocked):
         assert [record["n"] for record in await claude.journal("?fault=status&status=529")] == [2]
         page = await claude.call("GET", "/_mock/journal?outcome=left")
         assert (page["records"], page["cursor"]) == ([], 3)
+
+
+async def test_prometheus_sees_the_first_token_of_a_stream_and_the_faults_in_force(mocked, steady):
+    config = [{"name": "status", "code": 529, "share": 0.25, "nth": [9]}, {"name": "comments"}]
+    async with mocked(latency=steady, faults=config) as claude:
+        await claude.asked(stream=True)
+
+        text = (await claude.send("GET", "/metrics").ended()).body.decode()
+        haiku = 'model="claude-haiku-4-5-20251001"'
+        assert f"mockclaude_time_to_first_token_seconds_sum{{{haiku}}} 1.0" in text
+        assert f'mockclaude_time_to_first_token_seconds_bucket{{le="0.75",{haiku}}} 0.0' in text
+        assert 'mockclaude_fault_share{fault="status"} 0.25' in text
+        assert 'mockclaude_fault_share{fault="comments"} 1.0' in text
+        await claude.call("DELETE", "/_mock/faults?name=comments")
+        text = (await claude.send("GET", "/metrics").ended()).body.decode()
+        assert "comments" not in text

@@ -47,6 +47,7 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "output_tokens": 120,
         "wasted_tokens": 0,
         "fault": None,
+        "first_token": None,
     }
 
 

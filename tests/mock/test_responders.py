@@ -2,9 +2,12 @@ import json
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mockclaude import recording, responders, wire
 from mockclaude.aim import Facts
+from mockclaude.ask import open_letter, parse
 from mockclaude.draw import Draw
 from mockclaude.settings import ConfigError
 
@@ -302,3 +305,29 @@ async def test_a_container_is_told_of_in_json_and_in_the_stream(mocked):
 
     assert list(whole)[-2:] == ["container", "usage"] and whole["container"] == {"id": "container_1"}
     assert b'"stop_details":null,"container":{"id":"container_1"}}' in streamed
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["#", "object", "array", "string", "(", "a"]),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["type", "properties", "items", "enum", "$ref", "anyOf", "allOf", "pattern", "required", "a"]),
+        inner | st.lists(inner, max_size=3),
+        max_size=4,
+    ),
+    max_leaves=8,
+)
+
+
+@given(odd=ODD)
+@settings(max_examples=150, deadline=None)
+def test_whatever_the_schemas_there_is_an_answer_or_claudes_refusal(odd):
+    body = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"x-api-key": "a", "anthropic-version": "2023-06-01"}
+    forced = {"tools": [{"name": "look", "input_schema": odd}], "tool_choice": {"type": "any"}}
+    for more in (forced, {"output_config": {"format": {"type": "json_schema", "schema": odd}}}):
+        try:
+            ask = parse(open_letter(json.dumps(body | more).encode()), headers)
+        except wire.ApiError as refusal:
+            assert refusal.status == 400
+        else:
+            assert answers((), ask).blocks
