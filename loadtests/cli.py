@@ -63,9 +63,10 @@ def root(
 def list_scenarios() -> None:
     """The scenarios that come with the product."""
     console = display.console()
+    width = max(map(len, scenario.names()))
     for name in scenario.names():
         about = scenario.load(name)[0].about
-        console.print(f"[bold]{name:<16}[/] {about}", soft_wrap=True)
+        console.print(f"[bold]{name:<{width}}[/]  {about}", soft_wrap=True)
 
 
 @app.command()

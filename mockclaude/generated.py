@@ -20,14 +20,14 @@ def reply(ask: Ask, draw: Draw, length: int, thinking: int | None = None) -> scr
     calls = tools.calls(ask, draw)
     if calls:
         size = sum(call.tokens for call in calls)
-        thoughts = _thoughts(ask, draw, size // (THINKING_SHARE - 1), thinking)
-        return script.Script((*thoughts, *calls), "tool_use")
+        first = thoughts(ask, draw, size // (THINKING_SHARE - 1), thinking)
+        return script.Script((*first, *calls), "tool_use")
     wanted = structure(ask.body)
     if wanted is not None:
         text = wire.dumps(schema.value(wanted, draw.rng("structure"))).decode()
         size = tokens.count(text, ask.model.token_scale)
-        thoughts = _thoughts(ask, draw, size // (THINKING_SHARE - 1), thinking)
-        return script.Script((*thoughts, script.Text(text, size)))
+        first = thoughts(ask, draw, size // (THINKING_SHARE - 1), thinking)
+        return script.Script((*first, script.Text(text, size)))
     return _in_words(ask, draw, length, thinking)
 
 
@@ -42,15 +42,15 @@ def structure(body: Json) -> object:
 
 def _in_words(ask: Ask, draw: Draw, length: int, thinking: int | None) -> script.Script:
     whole = length < ask.max_tokens
-    thoughts = _thoughts(ask, draw, length // THINKING_SHARE, thinking) if length else ()
-    left = max(0, length - sum(thought.tokens for thought in thoughts))
+    first = thoughts(ask, draw, length // THINKING_SHARE, thinking) if length else ()
+    left = max(0, length - sum(thought.tokens for thought in first))
     text = content.text(draw.rng("text"), left, ask.model.token_scale, ends=whole)
     cited = citations.cited(ask.body["messages"], draw.rng("citations"))
-    blocks = (*thoughts, script.Text(text, left, cited)) if left else thoughts
+    blocks = (*first, script.Text(text, left, cited)) if left else first
     return script.Script(blocks, "end_turn" if whole else "max_tokens")
 
 
-def _thoughts(ask: Ask, draw: Draw, share: int, exactly: int | None) -> tuple[script.Block, ...]:
+def thoughts(ask: Ask, draw: Draw, share: int, exactly: int | None = None) -> tuple[script.Block, ...]:
     """What it thinks first: `share` tokens, or `exactly` so many, within the budget."""
     config = _thinking(ask)
     if config is None or exactly == 0:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from pydantic import AfterValidator, ConfigDict
 
-from mockclaude import script, settings, signature, tokens, wire
+from mockclaude import generated, script, settings, signature, tokens, wire
 from mockclaude.ask import Ask
 from mockclaude.draw import Draw
 
@@ -56,6 +56,7 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "tool_use_id": str,
 }
 """What else is looked into; any other field is sent as it is."""
+THOUGHT = {"thinking", "redacted_thinking"}
 ID_PREFIXES = {"tool_use": "toolu_01", "server_tool_use": "srvtoolu_01", "mcp_tool_use": "mcptoolu_01"}
 COUNTED = ("web_search", "web_fetch")
 """Claude's own tools whose calls are counted in the usage."""
@@ -96,6 +97,9 @@ class Scripted:
         if self.error is not None:
             raise wire.ApiError(self.error.status, self.error.message, details=self.error.details)
         blocks = tuple(_said(self.content, ask.model.token_scale, draw))
+        kinds = {block["type"] for block in self.content}
+        if "tool_use" in kinds and not kinds & THOUGHT:  # Claude takes a call back only after the thought it began with
+            blocks = (*generated.thoughts(ask, draw, length // generated.THINKING_SHARE), *blocks)
         return script.Script(
             blocks,
             self._reason(),

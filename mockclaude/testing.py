@@ -23,8 +23,8 @@ class MockClaude:
     """A whole mock on a free loopback port while the `with` block runs.
 
     Keyword arguments are the sections of a configuration: `seed`, `latency`, `capacity`, `limits`, `faults`,
-    `responders`, `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is refused, with
-    `strict_betas` a name in `anthropic-beta` that nobody knows.
+    `responders`, `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is
+    refused, with `strict_betas` a name in `anthropic-beta` that nobody knows.
     """
 
     def __init__(self, *, keys: Iterable[str] = (), strict_betas: bool = False, **config: object) -> None:

@@ -22,6 +22,9 @@ CLIENT_RUN: Mapping[str, Json] = {
     "memory": {"command": "view", "path": "/memories"},
 }
 """Claude's own tools that the caller runs, by the beginning of their type, and arguments that harm nobody."""
+REMINDER = "<system-reminder>"
+"""How Claude Code begins the text blocks that it adds to what the user said."""
+
 WORD = re.compile(r"[\w-]+")
 
 
@@ -42,7 +45,7 @@ def wanted(body: Json) -> Sequence[Json]:
     choice = body.get("tool_choice") or {"type": "auto"}
     if choice.get("type") == "tool":
         return [tool for tool in offered if tool["name"] == choice.get("name")][:1]
-    if choice.get("type") == "none" or body["messages"][-1]["role"] == "assistant":
+    if not offered or choice.get("type") == "none" or body["messages"][-1]["role"] == "assistant":
         return ()
     named = _named(offered, body["messages"])
     if choice.get("type") == "any" and not named:
@@ -53,8 +56,15 @@ def wanted(body: Json) -> Sequence[Json]:
 def _named(offered: Sequence[Json], messages: Sequence[Json]) -> Sequence[Json]:
     """Those of the tools that the user has named and not had a result of."""
     said, answered = _since_last_turn(messages)
-    words = {word.strip("-") for word in WORD.findall(said.lower())}
-    return [tool for tool in offered if tool["name"] not in answered and tool["name"].strip("-").lower() in words]
+    words = {word.strip("-") for word in WORD.findall(said)}
+    folded = {word.lower() for word in words}
+    return [tool for tool in offered if tool["name"] not in answered and _is_named(tool["name"], words, folded)]
+
+
+def _is_named(name: str, words: set[str], folded: set[str]) -> bool:
+    """A name that is a plain word, as `Read`, must be written as it is: "read this" names no tool."""
+    bare = name.strip("-")
+    return bare in words or (not bare.isalpha() and bare.lower() in folded)
 
 
 def _callable(tool: Json) -> bool:
@@ -81,11 +91,18 @@ def _schema(tool: Json) -> Json:
     return found if isinstance(found, Mapping) else {}
 
 
+def _texts(message: Json) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [one["text"] for one in _blocks(message) if isinstance(one.get("text"), str)]
+
+
 def _since_last_turn(messages: Sequence[Json]) -> tuple[str, set[str]]:
     """What the user said in his last turn and since, and which tools have given him a result since.
 
-    A turn begins with a user message without tool results: text beside results (reminders of an agent's harness) does
-    not begin one, or a tool it names would be called for ever.
+    A turn begins with a user message without tool results: text beside results does not begin one, or a tool it names
+    would be called for ever. What an agent's harness puts in as a reminder was not said by the user.
     """
     texts: list[str] = []
     answered: set[str] = set()
@@ -98,7 +115,7 @@ def _since_last_turn(messages: Sequence[Json]) -> tuple[str, set[str]]:
         results = [one for one in blocks if one.get("type") == "tool_result"]
         if not results:
             texts, answered = [], set()
-        texts.append(ask.plain(message.get("content")))
+        texts += [text for text in _texts(message) if not text.startswith(REMINDER)]
         answered |= {names.get(one.get("tool_use_id", ""), "") for one in results}
     return "\n".join(texts), answered
 

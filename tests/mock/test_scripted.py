@@ -155,3 +155,14 @@ def test_it_can_be_shown_and_read_back():
 
     assert json.loads(json.dumps(shown)) == section
     assert parsed(error={"status": 529}).as_config() == {"error": {"status": 529}}
+
+
+def test_a_scripted_call_begins_with_a_thought_where_thinking_is_on(asked):
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    call = {"type": "tool_use", "name": "Read", "input": {}}
+
+    thought, _ = said(asked(thinking=thinking, max_tokens=3000), content=[call]).blocks
+
+    assert thought.whole()["type"] == "thinking"
+    assert signature.valid(thought.text, thought.signature)
+    assert len(said(asked(), content=[call]).blocks) == 1

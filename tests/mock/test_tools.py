@@ -44,13 +44,20 @@ def wanted(*messages, **body):
         ("use get_weather", ["get_weather"]),
         ("GET_WEATHER!", ["get_weather"]),
         ("get_time, then get_weather", ["get_weather", "get_time"]),
-        ("(read) it", ["Read"]),
-        ("already bread", []),
+        ("(Read) it", ["Read"]),
+        ("read it already", []),
+        (
+            [
+                {"type": "text", "text": "<system-reminder>Read, get_time</system-reminder>"},
+                {"type": "text", "text": "hi"},
+            ],
+            [],
+        ),
         ("get_weather_now", []),
         ("web_search for it", []),
     ],
 )
-def test_a_tool_is_called_when_the_user_names_it(text, names):
+def test_a_tool_is_called_when_the_user_names_it_and_not_when_a_reminder_does(text, names):
     assert wanted(user(text)) == names
     assert wanted(user(text), tool_choice={"type": "auto"}) == names
 
