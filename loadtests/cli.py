@@ -184,16 +184,11 @@ def draw_map(
     for _, row in found:
         console.print(display.map_of(row))
     for number, ((plane, row), numbers) in enumerate(zip(found, chosen, strict=True), start=1):
-        for index, cell in enumerate((row["cells"][each] for each in numbers), start=1):
-            console.print(f"for real: {', '.join(maps.settings(plane, cell['x'], cell['y']))}", soft_wrap=True)
-            kept = folder / f"map-{number}-real-{index}"
-            row["confirmed"].append(cells.rehearse(kept, name, assignments or [], plane, cell))
-        if numbers:
-            console.print(display.confirmed(row))
-    if confirm:
-        maps.write(folder, experiment.about, shlex.join(_command()), found, again=True)
+        row["confirmed"] = cells.rehearse(folder / f"map-{number}-real", name, assignments or [], plane, row, numbers)
+        console.print(display.confirmed(row) if numbers else "")
+    maps.write(folder, experiment.about, shlex.join(_command()), found, again=True)
     console.print(f"pictures, data and page: {page.parent}   {page}", soft_wrap=True)
-    raise typer.Exit(EXIT_PASS if all(each["agrees"] for _, row in found for each in row["confirmed"]) else EXIT_FAIL)
+    raise typer.Exit(EXIT_FAIL if any(map(cells.disagrees, (row for _, row in found))) else EXIT_PASS)
 
 
 @app.command()

@@ -46,29 +46,32 @@ def distances(predicted: Sequence[bool | None], columns: int) -> list[int]:
     ]
 
 
-def rehearse(folder: Path, name: str, assignments: Sequence[str], plane: Plane, cell: Row) -> Row:
-    """One cell for real, its run kept in `folder`: its goodput ratio, and whether that is what was predicted. Raises
-    CannotRun, InvalidRun."""
-    settings = maps.settings(plane, cell["x"], cell["y"])
-    experiment, _ = scenario.load(name, [*assignments, *settings])
-    experiment.choose_clock("real")
-    run = RunDir(folder)
-    title = Path(name).stem
-    command = ["loadtests", "run", name, *(f"--set={item}" for item in (*assignments, *settings))]
-    run.create(
-        experiment, About(title, SEED, [plane.variant], shlex.join(command), runner.machine(), runner.versions())
-    )
-    runner.rehearse(run, experiment, plane.variant, SEED, lambda variant, stats: None)
-    variant = summary.read_variant(run, plane.variant, experiment, SEED)
-    if variant.reasons:
-        raise InvalidRun("; ".join(variant.reasons))
-    goodput = maps.last_goodput(variant, experiment)
-    collapsed = goodput < maps.COLLAPSED
-    return {
-        "x": cell["x"],
-        "y": cell["y"],
-        "predicted": cell["predicted"],
-        "virtual": cell["collapsed"],
-        "goodput": goodput,
-        "agrees": collapsed is cell["predicted"],
-    }
+def rehearse(
+    folder: Path, name: str, assignments: Sequence[str], plane: Plane, row: Row, chosen: Sequence[int]
+) -> list[Row]:
+    """These cells for real, their runs kept in `folder`-1 and so on: the goodput ratio of each, and whether it did as
+    predicted. Raises CannotRun, InvalidRun."""
+    found = []
+    for number, cell in enumerate((row["cells"][index] for index in chosen), start=1):
+        run = RunDir(folder.with_name(f"{folder.name}-{number}"))
+        goodput = _goodput(run, name, [*assignments, *maps.settings(plane, cell["x"], cell["y"])], plane.variant)
+        agrees = (goodput < maps.COLLAPSED) is cell["predicted"]
+        found.append({**cell, "virtual": cell["collapsed"], "goodput": goodput, "agrees": agrees})
+    return found
+
+
+def disagrees(row: Row) -> bool:
+    """Whether a cell of this map that was tried for real did not do as predicted."""
+    return not all(cell["agrees"] for cell in row["confirmed"])
+
+
+def _goodput(run: RunDir, name: str, assignments: Sequence[str], variant: str) -> float:
+    experiment, _ = scenario.load(name, assignments)
+    command = ["loadtests", "run", name, "--variant", variant, *(f"--set={item}" for item in assignments)]
+    about = About(Path(name).stem, SEED, [variant], shlex.join(command), runner.machine(), runner.versions())
+    run.create(experiment, about)
+    runner.rehearse(run, experiment, variant, SEED, lambda variant, stats: None)
+    found = summary.read_variant(run, variant, experiment, SEED)
+    if found.reasons:
+        raise InvalidRun("; ".join(found.reasons))
+    return maps.last_goodput(found, experiment)

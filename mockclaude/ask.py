@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mockclaude import beta, body, catalog, intake, rules, tokens, wire
+from mockclaude import beta, body, catalog, intake, roster, rules, tokens, wire
 
 BODY_LIMIT = intake.LIMIT
 MARKER = re.compile(r"\[id:([^\]]+)\]")
@@ -30,10 +30,11 @@ class Letter(NamedTuple):
 
 
 class Door(NamedTuple):
-    """Who may come in: any key, or only these; and whether the names in `anthropic-beta` must be known ones."""
+    """Who may come in: any key, or only these; with which betas, any or only known ones; and for which models."""
 
     keys: frozenset[str] = frozenset()
     strict_betas: bool = False
+    models: roster.Roster = roster.EVERYBODY
 
 
 ANYONE = Door()
@@ -164,7 +165,7 @@ def parse(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> As
     """Judge a request for a message in Claude's order; raises `ApiError` 400, 401, 404 or 413 in Claude's words."""
     caller = _judged(letter, headers, door)
     asked = body.created(letter.data, caller.version)
-    model, size = _measured(asked, caller)
+    model, size = _measured(asked, caller, door)
     rules.fits(asked, model, size, caller.betas)
     return Ask(*caller, model, asked, size)
 
@@ -172,7 +173,7 @@ def parse(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> As
 def counted(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> int:
     """The tokens of the prompt, for a request that only wants to know; judged and refused as one for a message is."""
     caller = _judged(letter, headers, door)
-    _, size = _measured(body.counted(letter.data), caller)
+    _, size = _measured(body.counted(letter.data), caller, door)
     return size
 
 
@@ -186,8 +187,8 @@ def _judged(letter: Letter, headers: Mapping[str, str], door: Door) -> Caller:
     return caller
 
 
-def _measured(asked: tokens.Json, caller: Caller) -> tuple[catalog.Model, int]:
-    model = catalog.find(asked["model"])
+def _measured(asked: tokens.Json, caller: Caller, door: Door) -> tuple[catalog.Model, int]:
+    model = door.models.find(asked["model"])
     if model is None:
         raise wire.ApiError(404, f"model: {asked['model']}")
     rules.check(asked, model, caller.version, caller.betas)

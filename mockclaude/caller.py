@@ -7,25 +7,25 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from mockclaude.exchange import Exchange, Request
+from mockclaude.exchange import Exchange, NoAnswer, Request
 
 LONGEST = 8_000_000
 """Bytes of an answer; nothing that is asked here has a longer one."""
 PIECE = 65_536
-
-
-class NoAnswer(Exception):
-    """There is no whole answer: not reachable, too slow, broken off, or not HTTP."""
+PATIENCE = 60.0
+"""Seconds of `retry-after` that are waited for: a minute's quota may be smaller than the number of requests."""
 
 
 class Caller:
-    """Sends requests to `base`, a URL, each on a connection of its own, and none for longer than `timeout` seconds.
+    """Sends requests to `base`, a URL, each on a connection of its own, and waits `timeout` seconds for each answer.
 
-    Redirects are not followed, proxies not used, and nothing is sent again.
+    Redirects are not followed and proxies not used. Only after a 429 that says when to come back is a request sent
+    again, once. `requests` counts what was sent.
     """
 
     def __init__(self, base: str, timeout: float) -> None:
         parts = urlsplit(base)
+        self.requests = 0
         self._prefix = parts.path.rstrip("/")
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
@@ -33,17 +33,27 @@ class Caller:
 
     def send(self, request: Request) -> Exchange:
         """One exchange; raises `NoAnswer`."""
+        answer = self._once(request)
+        wait = answer.header("retry-after") or ""
+        if answer.status != 429 or not wait.isdecimal() or int(wait) > PATIENCE:
+            return answer
+        time.sleep(int(wait))
+        return self._once(request)
+
+    def _once(self, request: Request) -> Exchange:
+        self.requests += 1
         ends = time.monotonic() + self._timeout
         connection = self._connection()
         try:
             connection.connect()
+            sock = connection.sock
             connection.request(request.method, self._prefix + request.path, request.data, dict(request.headers))
             response = connection.getresponse()
-            body = _read(response, connection.sock, ends)
+            body = _read(response, sock, ends)
             return Exchange(request, response.status, tuple(response.getheaders()), body)
         except TimeoutError:
             raise NoAnswer(f"no whole answer within {self._timeout:g} s") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise NoAnswer(_reason(error)) from None
         finally:
             connection.close()
@@ -53,30 +63,33 @@ class Caller:
         return kind(self._host, self._port, timeout=self._timeout)
 
 
-def _read(response: http.client.HTTPResponse, sock: socket.socket | None, ends: float) -> bytes:
-    """The body, before the clock shows `ends`; the socket is gone where the server has closed it."""
+def _read(response: http.client.HTTPResponse, sock: socket.socket, ends: float) -> bytes:
+    """The body, before the clock shows `ends`."""
     whole = bytearray()
-    while True:
+    piece = b" "
+    while piece:
         left = ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        if sock is not None and sock.fileno() >= 0:
+        if sock.fileno() >= 0:
             sock.settimeout(left)
         piece = response.read1(PIECE)
         whole += piece
         if len(whole) > LONGEST:
             raise NoAnswer(f"an answer of more than {LONGEST} bytes")
-        if not piece:
-            break
     if response.length:
         raise http.client.IncompleteRead(bytes(whole), response.length)
     return bytes(whole)
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, http.client.IncompleteRead):
-        return "the connection ended in the middle of the answer"
-    if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol):
-        return "what answers there does not speak HTTP" if str(error) else "the connection was closed without an answer"
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or str(error) or type(error).__name__
+    match error:
+        case http.client.IncompleteRead():
+            return "the connection ended in the middle of the answer"
+        case http.client.RemoteDisconnected():
+            return "the connection was closed without an answer"
+        case http.client.BadStatusLine() | http.client.UnknownProtocol():
+            return "what answers there does not speak HTTP"
+        case OSError(strerror=str(said)):
+            return said
+    return str(error) or type(error).__name__

@@ -13,6 +13,14 @@ EVENT = re.compile(rb"event: ([a-z_]+)\ndata: ([^\n]*)\n\n")
 BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
+class NoAnswer(Exception):
+    """There is no whole answer: not reachable, too slow, broken off, or not HTTP."""
+
+
+class Absent(Exception):
+    """What was to be looked at is not there, and need not be; says why."""
+
+
 class Request(NamedTuple):
     """What to ask. A body that is no bytes is sent as JSON; `path` is relative to the base URL."""
 

@@ -27,16 +27,20 @@ async def listed(request: Request, server: Server, draw: Draw) -> Response:
     params = request.query_params
     asked = params.getlist("lifecycle[]") + params.getlist("lifecycle")
     query = shape.read(_Query, dict(params) | {"lifecycle": asked})
-    chosen = [model for model in catalog.listed() if model.lifecycle in (query.lifecycle or USUAL)]
+    chosen = [model for model in catalog.listed() if _shown(model, server, query)]
     part = paging.between(chosen, query)
     return endpoint.document(paging.with_ids(part, [described(model) for model in part.items]))
+
+
+def _shown(model: catalog.Model, server: Server, query: _Query) -> bool:
+    return model.lifecycle in (query.lifecycle or USUAL) and server.door.models.find(model.id) is not None
 
 
 @endpoint.answers
 async def retrieve(request: Request, server: Server, draw: Draw) -> Response:
     """GET one, by its id or an alias."""
     name = request.path_params["model_id"]
-    model = catalog.find(name)
+    model = server.door.models.find(name)
     if model is None:
         raise wire.ApiError(404, f"model: {name}")
     return endpoint.document(described(model))

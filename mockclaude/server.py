@@ -38,7 +38,6 @@ class Server:
         self._config = dict(with_recordings(settings.config, Path()))
         if settings.seed is not None:
             self._config["seed"] = settings.seed
-        self.door = Door(settings.keys, settings.strict_betas)
         self._plan = timeline.parse(self._config)
         self.conditions = self._plan.at(0.0)
         self.instance = uuid.uuid4().hex[:8]
@@ -127,6 +126,11 @@ class Server:
     def open(self, headers: Mapping[str, str]) -> Attempt:
         """An attempt arrives."""
         return self.journal.open(headers, self.clock.now(), self.clock.wall())
+
+    @property
+    def door(self) -> Door:
+        """Who may come in now, and what for."""
+        return Door(self.settings.keys, self.settings.strict_betas, self.conditions.models)
 
     def draw(self, digest: bytes, stream: bool = False) -> Draw:
         """The fate of a request with this digest; the next one like it gets another.

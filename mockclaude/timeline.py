@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from annotated_types import Ge, Gt
 from pydantic import Field, Strict, model_validator
 
-from mockclaude import capacity, faults, latency, ramp, responders, settings, terms
+from mockclaude import capacity, faults, latency, ramp, responders, roster, settings, terms
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ class Conditions(NamedTuple):
     limits: terms.Terms
     faults: faults.Faults
     responders: responders.Rules = ()
+    models: roster.Roster = roster.EVERYBODY
 
 
 DEFAULT = Conditions(latency.DEFAULT, capacity.Size(), terms.Terms(), ())
@@ -32,6 +33,7 @@ PARSERS: Mapping[str, Callable[[object, Any, settings.Loc], object]] = {
     "limits": terms.parse,
     "faults": faults.parse,
     "responders": responders.parse,
+    "models": roster.parse,
 }
 """Section -> how the module that owns it lays it over what is in force without it."""
 
@@ -42,6 +44,7 @@ SHOWN: Mapping[str, Callable[[Any], object]] = {
     "limits": terms.as_config,
     "faults": faults.as_config,
     "responders": responders.as_config,
+    "models": roster.as_config,
 }
 """Section -> how what is in force is said in the words of a configuration."""
 
@@ -55,6 +58,7 @@ class _Entry(settings.Section):
     limits: object = None
     faults: object = None
     responders: object = None
+    models: object = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> _Entry:
@@ -94,6 +98,7 @@ class _Document(settings.Section):
     limits: object = None
     faults: object = None
     responders: object = None
+    models: object = None
     timeline: object = None
 
 

@@ -99,7 +99,7 @@ def test_an_entry_that_changes_nothing_is_a_mistake():
     assert problems_of({"timeline": [entry(0, 1)]}) == [
         (
             ("timeline", 0),
-            "it changes nothing; expected one of latency, capacity, limits, faults, responders, "
+            "it changes nothing; expected one of latency, capacity, limits, faults, responders, models, "
             "got {'at': 0, 'for': 1}",
         ),
     ]
