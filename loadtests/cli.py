@@ -167,28 +167,29 @@ def draw_map(
         from loadtests import confirm as cells
         from loadtests import maps
 
-    console = display.console()
-    experiment, _ = scenario.load(name, assignments or [])
-    found = []
+    console, changes = display.console(), assignments or []
+    experiment, _ = scenario.load(name, changes)
     planes = maps.planes(experiment, x, y, variant)
     for plane in planes:
-        maps.check(name, assignments or [], plane)
+        maps.check(name, changes, plane)
     chosen = [cells.choose(plane, confirm) if confirm else [] for plane in planes]
+    found = []
     for plane in planes:
-        work = maps.jobs(name, assignments or [], plane, seeds)
+        work = maps.jobs(name, changes, plane, seeds)
         title = f"{plane.variant}: {plane.x.key} x {plane.y.key}"
         goodput = list(display.track(console, maps.run_all(work), title, len(work)))
         found.append((plane, maps.result(Path(name).stem, plane, seeds, goodput)))
+        console.print(display.map_of(found[-1][1]))
     folder = out or runner.unused(runner.folder_of(f"{Path(name).stem}-map"))
     page = maps.write(folder, experiment.about, shlex.join(_command()), found)
-    for _, row in found:
-        console.print(display.map_of(row))
-    for number, ((plane, row), numbers) in enumerate(zip(found, chosen, strict=True), start=1):
-        row["confirmed"] = cells.rehearse(folder / f"map-{number}-real", name, assignments or [], plane, row, numbers)
-        console.print(display.confirmed(row) if numbers else "")
-    maps.write(folder, experiment.about, shlex.join(_command()), found, again=True)
+    if confirm:
+        for number, ((plane, row), numbers) in enumerate(zip(found, chosen, strict=True), start=1):
+            tried = cells.rehearse(folder / f"map-{number}-real", name, changes, plane, row, numbers)
+            row["confirmed"] = list(display.track(console, tried, f"{plane.variant}, for real", len(numbers)))
+        maps.write(folder, experiment.about, shlex.join(_command()), found, again=True)
+        console.print(*(display.confirmed(row) for _, row in found), sep="\n")
     console.print(f"pictures, data and page: {page.parent}   {page}", soft_wrap=True)
-    raise typer.Exit(EXIT_FAIL if any(map(cells.disagrees, (row for _, row in found))) else EXIT_PASS)
+    raise typer.Exit(EXIT_FAIL if any(cells.disagrees(row) for _, row in found) else EXIT_PASS)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Chosen are cells far from the predicted boundary, where the outcome does not han
 
 import itertools
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loadtests import maps, runner, scenario, summary
@@ -48,16 +48,14 @@ def distances(predicted: Sequence[bool | None], columns: int) -> list[int]:
 
 def rehearse(
     folder: Path, name: str, assignments: Sequence[str], plane: Plane, row: Row, chosen: Sequence[int]
-) -> list[Row]:
+) -> Iterator[Row]:
     """These cells for real, their runs kept in `folder`-1 and so on: the goodput ratio of each, and whether it did as
     predicted. Raises CannotRun, InvalidRun."""
-    found = []
     for number, cell in enumerate((row["cells"][index] for index in chosen), start=1):
         run = RunDir(folder.with_name(f"{folder.name}-{number}"))
         goodput = _goodput(run, name, [*assignments, *maps.settings(plane, cell["x"], cell["y"])], plane.variant)
         agrees = (goodput < maps.COLLAPSED) is cell["predicted"]
-        found.append({**cell, "virtual": cell["collapsed"], "goodput": goodput, "agrees": agrees})
-    return found
+        yield {**cell, "virtual": cell["collapsed"], "goodput": goodput, "agrees": agrees}
 
 
 def disagrees(row: Row) -> bool:

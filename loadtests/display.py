@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rich import progress
 from rich.console import Console
@@ -24,6 +25,7 @@ from loadtests.scenario import Scenario
 WINDOW = 5.0
 PLAIN_INTERVAL = 5.0
 REDRAW_INTERVAL = 0.05
+T = TypeVar("T")
 COLOURS = {"pass": "green", "fail": "red", "invalid": "yellow", "skipped": "dim"}
 
 
@@ -229,7 +231,7 @@ def agreement(figures: Sequence[Figure]) -> Table:
     return table
 
 
-def track(console: Console, results: Iterable[float], title: str, total: int) -> Iterator[float]:
+def track(console: Console, results: Iterable[T], title: str, total: int) -> Iterator[T]:
     """A progress bar around work that takes minutes; in a pipe, a line every tenth of it."""
     if console.is_terminal:
         yield from progress.track(results, title, total, console=console)
@@ -258,15 +260,9 @@ def confirmed(row: Row) -> Table:
     """What real runs of some cells say beside the map and the prediction."""
     table = _table(row["x"]["key"], row["y"]["key"], "predicted", "virtual", "real goodput", "")
     for each in row["confirmed"]:
-        says = "agrees" if each["agrees"] else "differs"
-        table.add_row(
-            f"{each['x']:.4g}",
-            f"{each['y']:.4g}",
-            "collapse" if each["predicted"] else "none",
-            f"{100 * each['virtual']:.0f} % collapsed",
-            _percent(each["goodput"]),
-            Text(says, style=COLOURS["pass" if each["agrees"] else "fail"]),
-        )
+        predicted = "collapse" if each["predicted"] else "none"
+        virtual, says = f"{100 * each['virtual']:.0f} % collapsed", "agrees" if each["agrees"] else "differs"
+        table.add_row(f"{each['x']:.4g}", f"{each['y']:.4g}", predicted, virtual, _percent(each["goodput"]), says)
     return table
 
 

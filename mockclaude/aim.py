@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, NamedTuple
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, ConfigDict, Strict
 
-from mockclaude import ask, settings
+from mockclaude import settings
+from mockclaude.request import ask
 
 Share = Annotated[float, Strict(), Ge(0), Le(1)]
 

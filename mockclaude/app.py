@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from mockclaude import admin, batches, connection, counting, endpoint, files, messages, models, wire
+from mockclaude import admin, connection, messages, wire
+from mockclaude.endpoints import batches, counting, endpoint, files, models
 from mockclaude.server import Server
 from mockclaude.settings import Settings
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mockclaude import __version__, catalog, ctl, guard, latency, settings, sketch, timeline
-from mockclaude import fit as fitting
 from mockclaude import theory as theories
 from mockclaude import verify as verification
+from mockclaude.recordings import fit as fitting
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -230,7 +230,7 @@ def record(
 ) -> None:
     """Pass requests on to an upstream and record its replies with their timing; text is redacted."""
     try:
-        from mockclaude import record as proxy
+        from mockclaude.recordings import record as proxy
     except ModuleNotFoundError as error:
         if error.name != "httpx2":
             raise

@@ -21,6 +21,14 @@ class Absent(Exception):
     """What was to be looked at is not there, and need not be; says why."""
 
 
+class Wrong(Exception):
+    """Something other than what Claude sends: what came, and what was expected."""
+
+    def __init__(self, got: object, expected: object) -> None:
+        self.got, self.expected = str(got), str(expected)
+        super().__init__(f"got {got}, expected {expected}")
+
+
 class Request(NamedTuple):
     """What to ask. A body that is no bytes is sent as JSON; `path` is relative to the base URL."""
 

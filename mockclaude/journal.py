@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from mockclaude import ask
 from mockclaude.limits import Charge
+from mockclaude.request import ask
 
 KEPT = 100_000
 LONGEST_KEY = 40

@@ -9,9 +9,10 @@ from email.utils import formatdate
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mockclaude import ask, faults, wire
-from mockclaude.intake import Intake
+from mockclaude import faults, wire
 from mockclaude.journal import Attempt
+from mockclaude.request import ask
+from mockclaude.request.intake import Intake
 from mockclaude.server import Server
 from mockclaude.settings import ConfigError
 from mockclaude.stream import Answer, Silence

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mockclaude import catalog, transcript
+from mockclaude import catalog
 from mockclaude.exchange import Absent, Exchange, Request
-from mockclaude.recording import Event
+from mockclaude.recordings import transcript
+from mockclaude.recordings.recording import Event
 
 Json = Mapping[str, Any]
 
@@ -62,7 +63,8 @@ def asking(version: str = OLD, credential: str = "x-api-key", query: str = "", *
     return lambda terms, look: message(terms, version, credential, query, **fields)
 
 
-def _get(path: str, method: str = "GET") -> Probe:
+def getting(path: str, method: str = "GET") -> Probe:
+    """A probe without a body."""
     return lambda terms, look: Request(path, None, headers(terms), method)
 
 
@@ -142,9 +144,9 @@ PROBES: Mapping[str, Probe] = {
     "thought-back": _thought_back,
     "thought-altered": _thought_altered,
     "counting": _counting,
-    "models": _get(f"/v1/models?limit={PAGE}"),
+    "models": getting(f"/v1/models?limit={PAGE}"),
     "models-next": _next_page,
     "model": _one_model,
-    "head": _get("/", "HEAD"),
+    "head": getting("/", "HEAD"),
 }
 """What is asked, beside what is to be refused."""

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mockclaude import replay, wire
-from mockclaude.ask import Ask
+from mockclaude import wire
 from mockclaude.draw import Draw
 from mockclaude.latency import Profile
-from mockclaude.script import Script, Take
+from mockclaude.recordings import replay
+from mockclaude.request.ask import Ask
+from mockclaude.speech.script import Script, Take
 
 ROUNDING = 1e-9
 """A token due at this very moment counts as produced, whatever floating point made of its time."""

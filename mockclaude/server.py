@@ -13,19 +13,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from mockclaude import cache, faults, latency, reply, responders, script, theory, timeline, wire
+from mockclaude import cache, faults, latency, reply, theory, timeline, wire
 from mockclaude.aim import Facts
-from mockclaude.ask import Ask, Door
 from mockclaude.capacity import Capacity, State, Ticket
 from mockclaude.clock import Clock, LagMeter
 from mockclaude.draw import Draw
+from mockclaude.endpoints.shelf import Shelf
+from mockclaude.endpoints.worker import Worker
 from mockclaude.journal import Attempt, Journal
 from mockclaude.limits import Charge, Claim, Limits
 from mockclaude.metrics import Metrics
+from mockclaude.request.ask import Ask, Door
 from mockclaude.settings import Settings, with_recordings
-from mockclaude.shelf import Shelf
 from mockclaude.slot import Slot
-from mockclaude.worker import Worker
+from mockclaude.speech import responders, script
 
 KINDS_COUNTED = 100_000
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from annotated_types import Ge, Gt
 from pydantic import Field, Strict, model_validator
 
-from mockclaude import capacity, faults, latency, ramp, responders, roster, settings, terms
+from mockclaude import capacity, faults, latency, ramp, roster, settings, terms
+from mockclaude.speech import responders
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from mockclaude import catalog, faults, terms, theory
 from mockclaude.aim import Facts
-from mockclaude.ask import Ask
 from mockclaude.capacity import Capacity, Linear, Order, Size, State, Ticket
 from mockclaude.limits import Claim, Limits
+from mockclaude.request.ask import Ask
 
 BATCHES = 30
 WARMUP = 0.1

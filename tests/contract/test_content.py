@@ -8,7 +8,7 @@ import pydantic
 import pytest
 from anthropic import beta_tool
 
-from mockclaude import signature
+from mockclaude.speech import signature
 from mockclaude.testing import MockClaude
 
 CITY = {

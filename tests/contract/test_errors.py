@@ -16,7 +16,8 @@ import sys
 import anthropic
 import pytest
 
-from mockclaude import signature, wire
+from mockclaude import wire
+from mockclaude.speech import signature
 from mockclaude.testing import MockClaude
 
 FAST = {"ttft": {"p50": 0.001, "p95": 0.001}, "tokens_per_second": 100_000}

@@ -19,7 +19,8 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
-from mockclaude import cli, fit, record, recording
+from mockclaude import cli
+from mockclaude.recordings import fit, record, recording
 from mockclaude.testing import MockClaude
 
 KEY = "sk-ant-secret-0001"

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from mockclaude.app import create_app
-from mockclaude.ask import Ask, open_letter, parse
+from mockclaude.request.ask import Ask, open_letter, parse
 from mockclaude.settings import Settings
 
 HAIKU = "claude-haiku-4-5"

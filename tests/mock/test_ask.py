@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from mockclaude import ask, wire
-from mockclaude.intake import Intake
+from mockclaude import wire
+from mockclaude.request import ask
+from mockclaude.request.intake import Intake
 
 NEW = {"authorization": "Bearer sk-test", "anthropic-version": "2026-10-21"}
 OLD = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}

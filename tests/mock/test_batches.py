@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mockclaude import endpoint, worker
-from mockclaude.batch import Batch, Item
 from mockclaude.clock import Clock
 from mockclaude.draw import Draw
+from mockclaude.endpoints import endpoint, worker
+from mockclaude.endpoints.batch import Batch, Item
+from mockclaude.endpoints.worker import Worker
 from mockclaude.reply import Reply
 from mockclaude.wire import ApiError
-from mockclaude.worker import Worker
 
 KEY = {"x-api-key": "k", "anthropic-version": "2023-06-01", "host": "mock.test:8"}
 DAY = 24 * 3600

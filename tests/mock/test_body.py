@@ -2,7 +2,8 @@
 
 import pytest
 
-from mockclaude import body, wire
+from mockclaude import wire
+from mockclaude.request import body
 
 OLD, NEW = body.VERSIONS
 HI = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from mockclaude import citations
+from mockclaude.speech import citations
 
 PLAIN = "The grass is green. The sky is blue!\nWater is wet"
 PDF = b"%PDF-1.4\n4 0 obj\n<< /Length 44 >>\nstream\nBT /F1 24 Tf (Sales rose \\(a lot\\).) Tj ET\nendstream"

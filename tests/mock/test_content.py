@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from mockclaude import content, tokens
+from mockclaude import tokens
+from mockclaude.speech import content
 
 
 def said(seed, length, **more):

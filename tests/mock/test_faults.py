@@ -5,9 +5,9 @@ import pytest
 
 from mockclaude import catalog, faults, wire
 from mockclaude.aim import Facts, Match
-from mockclaude.ask import Ask
 from mockclaude.faults import Broken, ErrorEvent, Injected, Status
 from mockclaude.reply import Chunk
+from mockclaude.request.ask import Ask
 from mockclaude.settings import ConfigError
 
 BODY = {"messages": [{"role": "user", "content": "What is the weather?"}], "stream": True, "max_tokens": 9}

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mockclaude import shelf
 from mockclaude.draw import Draw
-from mockclaude.shelf import Shelf
-from mockclaude.upload import Form, Upload
+from mockclaude.endpoints import shelf
+from mockclaude.endpoints.shelf import Shelf
+from mockclaude.endpoints.upload import Form, Upload
 from mockclaude.wire import ApiError
 
 KEY = {"x-api-key": "k", "anthropic-version": "2026-10-21"}

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from typer.testing import CliRunner
 
-from mockclaude import cli, distribution, fit, latency, measured, recording, settings
+from mockclaude import cli, distribution, latency, settings
+from mockclaude.recordings import fit, measured, recording
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mockclaude import ask, signature, wire
+from mockclaude import wire
 from mockclaude.app import create_app
+from mockclaude.request import ask
 from mockclaude.settings import Settings
+from mockclaude.speech import signature
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000")) // 2
 OLD = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}

@@ -3,8 +3,9 @@ import json
 import jsonschema
 import pytest
 
-from mockclaude import generated, script, signature, tokens
+from mockclaude import tokens
 from mockclaude.draw import Draw
+from mockclaude.speech import generated, script, signature
 
 SCHEMA = {
     "type": "object",

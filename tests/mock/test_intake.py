@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from mockclaude.intake import LIMIT, Intake
+from mockclaude.request.intake import LIMIT, Intake
 from mockclaude.wire import ApiError
 
 PLAIN = b'{"model": "claude-haiku-4-5"}' * 50

@@ -1,7 +1,7 @@
 import pytest
 
-from mockclaude import ask
 from mockclaude.journal import Journal
+from mockclaude.request import ask
 
 HEADERS = {"x-api-key": "sk-test", "x-request-id": "r1", "x-stainless-retry-count": "2"}
 

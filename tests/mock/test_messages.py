@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mockclaude import ask
+from mockclaude.request import ask
 
 
 async def test_a_json_reply_comes_whole_when_its_last_token_is_due(mocked, steady):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mockclaude import catalog, models, paging
+from mockclaude import catalog
+from mockclaude.endpoints import models, paging
 from mockclaude.wire import ApiError
 
 KEY = {"x-api-key": "k", "anthropic-version": "2026-10-21"}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mockclaude import capacity, distribution, faults, responders, timeline
+from mockclaude import capacity, distribution, faults, timeline
+from mockclaude.speech import responders
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mockclaude import recording, redaction, replay, settings, signature, transcript
-from mockclaude.recording import Event, Exchange
+from mockclaude import settings
+from mockclaude.recordings import recording, redaction, replay, transcript
+from mockclaude.recordings.recording import Event, Exchange
+from mockclaude.speech import signature
 
 HAIKU = "claude-haiku-4-5-20251001"
 SECRET = "Ångström keys: 42 for Zoë 字字 😀 \\o/"

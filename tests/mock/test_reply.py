@@ -5,10 +5,10 @@ import re
 import pytest
 
 from mockclaude import catalog, reply, wire
-from mockclaude.ask import Ask
 from mockclaude.draw import Draw
 from mockclaude.latency import Prefill, Profile
-from mockclaude.script import Given, Script, Text, Thinking, ToolUse
+from mockclaude.request.ask import Ask
+from mockclaude.speech.script import Given, Script, Text, Thinking, ToolUse
 
 HAIKU = catalog.find("claude-haiku-4-5")
 BODY = {"model": "claude-haiku-4-5", "max_tokens": 4, "stream": True, "messages": [{"role": "user", "content": "hi"}]}

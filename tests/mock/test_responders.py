@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockclaude import recording, responders, wire
+from mockclaude import wire
 from mockclaude.aim import Facts
-from mockclaude.ask import open_letter, parse
 from mockclaude.draw import Draw
+from mockclaude.recordings import recording
+from mockclaude.request.ask import open_letter, parse
 from mockclaude.settings import ConfigError
+from mockclaude.speech import responders
 
 TOOL = {"name": "get_weather", "input_schema": {"type": "object"}}
 RECORDED = json.dumps(

@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from mockclaude import catalog, dialogue, rules, signature, wire
+from mockclaude import catalog, wire
+from mockclaude.request import dialogue, rules
+from mockclaude.speech import signature
 
 OLD, NEW = "2023-06-01", "2026-10-21"
 CAP = "which is the maximum allowed number of output tokens for"

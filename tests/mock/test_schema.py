@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockclaude import schema
+from mockclaude.speech import schema
 
 NAMES = st.sampled_from(["a", "b", "c", "long_name", "with space", "ünï"])
 SEEDS = st.integers(0, 2**32)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockclaude import script, signature, tokens
+from mockclaude import tokens
+from mockclaude.speech import script, signature
 
 CALL = script.ToolUse("toolu_01x", "look", {"city": "São Paulo", "days": [1, 2, 3]}, 12)
 

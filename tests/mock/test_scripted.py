@@ -3,9 +3,10 @@ import re
 
 import pytest
 
-from mockclaude import scripted, settings, signature, wire
+from mockclaude import settings, wire
 from mockclaude.draw import Draw
 from mockclaude.settings import ConfigError
+from mockclaude.speech import scripted, signature
 
 BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockclaude import signature
+from mockclaude.speech import signature
 
 ALPHABET = string.ascii_letters + string.digits + "+/"
 

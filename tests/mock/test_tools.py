@@ -1,8 +1,8 @@
 import jsonschema
 import pytest
 
-from mockclaude import tools
 from mockclaude.draw import Draw
+from mockclaude.speech import tools
 
 WEATHER = {
     "name": "get_weather",

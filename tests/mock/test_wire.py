@@ -3,7 +3,8 @@ import random
 
 import pytest
 
-from mockclaude import script, wire
+from mockclaude import wire
+from mockclaude.speech import script
 
 UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 

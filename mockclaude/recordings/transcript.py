@@ -6,8 +6,9 @@ import json
 import random
 from collections.abc import Sequence
 
-from mockclaude import script, wire
-from mockclaude.recording import Event, Json
+from mockclaude import wire
+from mockclaude.recordings.recording import Event, Json
+from mockclaude.speech import script
 
 UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 TOKENS = "output_tokens"

@@ -12,8 +12,8 @@ import random
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from mockclaude import content, fold, pattern, quantity
-from mockclaude.fold import Schema, Value
+from mockclaude.speech import content, fold, pattern, quantity
+from mockclaude.speech.fold import Schema, Value
 
 SHALLOW, DEEPEST = 3, 64
 PLENTY, MOST = 200, 2000

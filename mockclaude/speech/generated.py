@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mockclaude import citations, content, schema, script, signature, tokens, tools, wire
-from mockclaude.ask import Ask
+from mockclaude import tokens, wire
 from mockclaude.draw import Draw
+from mockclaude.request.ask import Ask
+from mockclaude.speech import citations, content, schema, script, signature, tools
 
 Json = Mapping[str, Any]
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from pydantic import AfterValidator, ConfigDict
 
-from mockclaude import generated, script, settings, signature, tokens, wire
-from mockclaude.ask import Ask
+from mockclaude import settings, tokens, wire
 from mockclaude.draw import Draw
+from mockclaude.request.ask import Ask
+from mockclaude.speech import generated, script, signature
 
 Json = Mapping[str, Any]
 StopReason = Literal[

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mockclaude import ask, schema, script, wire
+from mockclaude import wire
 from mockclaude.draw import Draw
+from mockclaude.request import ask
+from mockclaude.speech import schema, script
 
 Json = Mapping[str, Any]
 

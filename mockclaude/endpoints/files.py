@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mockclaude import ask, endpoint, paging, shape, shelf, upload, wire
+from mockclaude import wire
 from mockclaude.draw import Draw
+from mockclaude.endpoints import endpoint, paging, shape, shelf, upload
+from mockclaude.request import ask
 from mockclaude.server import Server
 
 OLD_BETA = "files-api-2025-04-14"

@@ -16,8 +16,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mockclaude import ask, wire
+from mockclaude import wire
 from mockclaude.draw import Draw
+from mockclaude.request import ask
 
 EXPIRES_AFTER = 24 * 3600.0
 ARCHIVED_AFTER = 29 * 24 * 3600.0

@@ -8,8 +8,9 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mockclaude import catalog, endpoint, paging, shape, wire
+from mockclaude import catalog, wire
 from mockclaude.draw import Draw
+from mockclaude.endpoints import endpoint, paging, shape
 from mockclaude.server import Server
 
 USUAL = ("active", "deprecated")

@@ -15,11 +15,13 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import ConfigDict
 
-from mockclaude import recording, script, settings, signature, transcript, wire
-from mockclaude.ask import Ask
+from mockclaude import settings, wire
 from mockclaude.draw import Draw
-from mockclaude.recording import Exchange, Json
-from mockclaude.script import Take
+from mockclaude.recordings import recording, transcript
+from mockclaude.recordings.recording import Exchange, Json
+from mockclaude.request.ask import Ask
+from mockclaude.speech import script, signature
+from mockclaude.speech.script import Take
 
 A_TOOL_ID = re.compile(r"((?:srv|mcp)?toolu_).*")
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mockclaude import beta, body, catalog, intake, roster, rules, tokens, wire
+from mockclaude import catalog, roster, tokens, wire
+from mockclaude.request import beta, body, intake, rules
 
 BODY_LIMIT = intake.LIMIT
 MARKER = re.compile(r"\[id:([^\]]+)\]")

@@ -19,7 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from mockclaude import ask, settings
+from mockclaude import settings
+from mockclaude.request import ask
 
 Json = dict[str, Any]
 Seconds = Annotated[float, Ge(0)]

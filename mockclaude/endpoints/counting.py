@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mockclaude import ask, endpoint
 from mockclaude.draw import Draw
-from mockclaude.intake import Intake
+from mockclaude.endpoints import endpoint
+from mockclaude.request import ask
+from mockclaude.request.intake import Intake
 from mockclaude.server import Server
 
 BETAS = ("token-counting", "context-management")

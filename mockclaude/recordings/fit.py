@@ -8,8 +8,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mockclaude import distribution, latency, measured, settings
-from mockclaude.measured import Measured
+from mockclaude import distribution, latency, settings
+from mockclaude.recordings import measured
+from mockclaude.recordings.measured import Measured
 
 LEAST = 2
 FEW = 20

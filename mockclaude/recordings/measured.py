@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from mockclaude import catalog, latency, recording, settings
+from mockclaude import catalog, latency, settings
+from mockclaude.recordings import recording
 
 UNITS = {"ttft": 1.0, "ttft_ms": 0.001}
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mockclaude import wire
-from mockclaude.recording import Asked, Event, Exchange, Json
+from mockclaude.recordings.recording import Asked, Event, Exchange, Json
 
 KEPT = frozenset(
     ("type", "role", "model", "name", "stop_reason", "category", "service_tier", "inference_geo", "speed", "error_code")

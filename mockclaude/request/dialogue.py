@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from mockclaude import catalog, pictures, signature
+from mockclaude import catalog
+from mockclaude.request import pictures
+from mockclaude.speech import signature
 from mockclaude.tokens import Json
 from mockclaude.wire import ApiError
 

@@ -10,7 +10,8 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mockclaude import signature, tokens, wire
+from mockclaude import tokens, wire
+from mockclaude.speech import signature
 
 Json = Mapping[str, Any]
 

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mockclaude import endpoint, paging, shape, wire
-from mockclaude.batch import Batch, Item
+from mockclaude import wire
 from mockclaude.draw import Draw
+from mockclaude.endpoints import endpoint, paging, shape
+from mockclaude.endpoints.batch import Batch, Item
 from mockclaude.server import Server
 
 BODY_LIMIT = 256 * 1024 * 1024

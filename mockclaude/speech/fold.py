@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mockclaude import quantity
+from mockclaude.speech import quantity
 
 Value = Any
 """Any JSON."""

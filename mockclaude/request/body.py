@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, Va
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
-from mockclaude.blocks import CLOSED, HIDDEN, OPEN, Cached, Content, Free, Texts
+from mockclaude.request.blocks import CLOSED, HIDDEN, OPEN, Cached, Content, Free, Texts
 from mockclaude.tokens import Json
 from mockclaude.wire import ApiError
 

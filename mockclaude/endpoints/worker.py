@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable
 
 from mockclaude import reply, wire
-from mockclaude.ask import Ask
-from mockclaude.batch import Batch, Item
 from mockclaude.clock import Clock
 from mockclaude.draw import Draw
+from mockclaude.endpoints.batch import Batch, Item
+from mockclaude.request.ask import Ask
 from mockclaude.settings import ConfigError
 
 QUEUE = 200_000

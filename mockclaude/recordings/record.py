@@ -23,9 +23,11 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
-from mockclaude import ask, recording, redaction, settings, wire
+from mockclaude import settings, wire
 from mockclaude.clock import Clock
-from mockclaude.recording import Exchange
+from mockclaude.recordings import recording, redaction
+from mockclaude.recordings.recording import Exchange
+from mockclaude.request import ask
 
 PATH = "/v1/messages"
 LONGEST = 32 * 1024 * 1024

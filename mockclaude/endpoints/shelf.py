@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mockclaude import wire
 from mockclaude.draw import Draw
-from mockclaude.upload import Form
+from mockclaude.endpoints.upload import Form
 
 LARGEST = 500 * 1024 * 1024
 """Bytes of one file [A]."""

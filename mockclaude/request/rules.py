@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mockclaude import catalog, dialogue
+from mockclaude import catalog
+from mockclaude.request import dialogue
 from mockclaude.tokens import Json
 from mockclaude.wire import ApiError
 

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mockclaude import ask, messages, wire
+from mockclaude import messages, wire
 from mockclaude.draw import Draw
-from mockclaude.intake import Intake
+from mockclaude.request import ask
+from mockclaude.request.intake import Intake
 from mockclaude.server import Server
 from mockclaude.stream import Silence
 

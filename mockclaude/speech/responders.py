@@ -15,11 +15,13 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 from annotated_types import Ge
 from pydantic import ConfigDict, Strict
 
-from mockclaude import ask, generated, script, settings, tokens
+from mockclaude import settings, tokens
 from mockclaude.aim import Facts, Match
 from mockclaude.draw import Draw
-from mockclaude.replay import Recorded
-from mockclaude.scripted import Scripted
+from mockclaude.recordings.replay import Recorded
+from mockclaude.request import ask
+from mockclaude.speech import generated, script
+from mockclaude.speech.scripted import Scripted
 
 Count = Annotated[int, Strict(), Ge(0)]
 

@@ -1,0 +1,1 @@
+"""What a caller asks: read, judged in Claude's order and words, and understood."""
