@@ -32,8 +32,8 @@ scenarios: setup ## run each overload scenario three times, and confirm a map fo
 	@for round in 1 2 3; do for name in $(OVERLOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
 
-fuzz: setup-dev ## send 20,000 requests of all kinds, looking for a 5xx
-	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 3600 tests/mock/test_fuzz_requests.py
+fuzz: setup-dev ## 20,000 requests of all kinds, and as many random rehearsals (an hour)
+	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 7200 tests/mock/test_fuzz_requests.py tests/mock/test_grammar.py tests/mock/test_chaos.py
 
 format: setup-dev ## let ruff write the code
 	$(BIN)/ruff format .

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mockclaude import judges, refused
-from mockclaude.exchange import Absent, Exchange, NoAnswer, Request, Wrong
-from mockclaude.probes import PROBES, Probe, Terms
+from mockclaude.conformance import judges, refused
+from mockclaude.conformance.exchange import Absent, Exchange, NoAnswer, Request, Wrong
+from mockclaude.conformance.probes import PROBES, Probe, Terms
 
 GIVE_UP = 3
 """So many requests in a row without an answer, and the server is taken to be gone."""
@@ -104,9 +104,21 @@ CHECKS: Mapping[str, Check] = {
 _PROBES: Mapping[str, Probe] = {**PROBES, **{name: refusal.probe for name, refusal in refused.REFUSALS.items()}}
 
 
-def run(names: Iterable[str], terms: Terms, send: Callable[[Request], Exchange]) -> Iterator[Result]:
-    """Make these checks one by one. Raises `NoAnswer` when the first requests, or some in a row, get none."""
-    exchanges = _Exchanges(terms, send)
+class Unknown(ValueError):
+    """A name that no check has."""
+
+
+def chosen(only: Sequence[str]) -> list[str]:
+    """The checks to make: those named, or all. Raises `Unknown`."""
+    unknown = [name for name in only if name not in CHECKS]
+    if unknown:
+        raise Unknown(f"no check is called {unknown[0]!r}; there are {', '.join(CHECKS)}")
+    return [name for name in CHECKS if not only or name in only]
+
+
+def run(names: Iterable[str], model: str, key: str, send: Callable[[Request], Exchange]) -> Iterator[Result]:
+    """Make these checks one by one. Raises `NoAnswer` when the first request, or some in a row, get none."""
+    exchanges = _Exchanges(Terms(model, key), send)
     for name in names:
         yield verdict(name, exchanges.look)
 

@@ -54,13 +54,13 @@ class Ungrammatical(ValueError):
 
 def flaw(events: Iterable[Json]) -> str | None:
     """What is wrong with a whole stream, from the JSON of its events; None for a stream that Claude may send."""
-    stream, count = Stream(), 0
+    stream = Stream()
     try:
-        for count, event in enumerate(events, 1):
+        for event in events:
             stream.take(event)
         stream.end()
     except Ungrammatical as error:
-        return f"event {count}: {error}"
+        return f"event {stream.taken}: {error}"
     return None
 
 
@@ -70,6 +70,8 @@ class Stream:
     def __init__(self) -> None:
         self.state = "nothing"
         """One of nothing, between, inside, closing, ended: before the start, between blocks, inside one, and so on."""
+        self.taken = 0
+        """How many events have come."""
         self._blocks = 0
         self._block = _Block({})
         self._unread: str | None = None
@@ -77,6 +79,7 @@ class Stream:
 
     def take(self, event: Json) -> None:
         """The next event."""
+        self.taken += 1
         kind = event.get("type") if isinstance(event, Mapping) else None
         if self.state == "ended":
             raise Ungrammatical(f"{kind} after the end")

@@ -136,6 +136,7 @@ async def rehearsal(config, asked):
         return statuses, server.stats(), server.journal.page(0, 10_000).records
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES)
 @given(config=configs, asked=requests)
 def test_a_random_rehearsal_neither_crashes_nor_leaks(config, asked):

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mockclaude import catalog, probes
-from mockclaude.exchange import Absent, Exchange, Request, Wrong
-from mockclaude.probes import COUNT, NEW, TOOL, WRONG_KEY, Look, Probe, Terms, asking
+from mockclaude import catalog
+from mockclaude.conformance import probes
+from mockclaude.conformance.exchange import Absent, Exchange, Request, Wrong
+from mockclaude.conformance.probes import COUNT, NEW, TOOL, WRONG_KEY, Look, Probe, Terms, asking
 
 INVALID = "invalid_request_error"
 ASKED = COUNT[0]

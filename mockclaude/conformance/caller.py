@@ -7,7 +7,7 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from mockclaude.exchange import Exchange, NoAnswer, Request
+from mockclaude.conformance.exchange import Exchange, NoAnswer, Request
 
 LONGEST = 8_000_000
 """Bytes of an answer; nothing that is asked here has a longer one."""

@@ -1,12 +1,13 @@
-"""The requests that conformance is judged by, each made at most once; they are few and small, for they may cost money."""
+"""The requests that conformance is judged by: few and small, for they may cost money."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from mockclaude import catalog
-from mockclaude.exchange import Absent, Exchange, Request
+from mockclaude.conformance.exchange import Absent, Exchange, Request
 from mockclaude.recordings import transcript
 from mockclaude.recordings.recording import Event
 
@@ -76,11 +77,11 @@ def _next_page(terms: Terms, look: Look) -> Request:
     first = look("models")
     if first.status != 200 or first.json.get("has_more") is not True:
         raise Absent("there is no next page")
-    return Request(f"/v1/models?limit={PAGE}&after_id={first.json['last_id']}", None, headers(terms), "GET")
+    return Request(f"/v1/models?limit={PAGE}&after_id={quote(first.json['last_id'])}", None, headers(terms), "GET")
 
 
 def _one_model(terms: Terms, look: Look) -> Request:
-    return Request(f"/v1/models/{terms.model}", None, headers(terms), "GET")
+    return Request(f"/v1/models/{quote(terms.model, safe='')}", None, headers(terms), "GET")
 
 
 def _schema(terms: Terms, look: Look) -> Request:

@@ -11,9 +11,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
-from mockclaude import catalog, grammar, probes, wire
-from mockclaude.exchange import Absent, Exchange, Wrong
+from mockclaude import catalog, grammar, wire
+from mockclaude.conformance import probes
+from mockclaude.conformance.exchange import Absent, Exchange, Wrong
 
 BASE58 = f"[{wire.BASE58}]"
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -140,7 +142,7 @@ def one_model(said: Exchange) -> None:
     _there(said)
     _same(said.status, 200, said)
     _is_model(said.json)
-    known = catalog.find(said.request.path.rpartition("/")[2])
+    known = catalog.find(unquote(said.request.path.rpartition("/")[2]))
     _need(known is None or said.json["id"] == known.id, said.json["id"], known and known.id)
 
 
