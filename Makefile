@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check agreement scenarios fuzz format setup setup-dev setup-browser clean
+.PHONY: help demo test check agreement scenarios clients fuzz format setup setup-dev setup-browser clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,10 @@ OVERLOADS := capacity_cliff fifo_dead_work drop_expired_trap batch_slowdown_coll
 scenarios: setup ## run each overload scenario three times, and confirm a map for real (an hour)
 	@for round in 1 2 3; do for name in $(OVERLOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
+
+clients: setup-dev ## run the real clients against the mock (needs node and npm; eight minutes)
+	@$(BIN)/python tests/clients/run.py install
+	$(BIN)/pytest tests/clients
 
 fuzz: setup-dev ## 20,000 requests of all kinds, and as many random rehearsals (an hour)
 	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 7200 tests/mock/test_fuzz_requests.py tests/mock/test_grammar.py tests/mock/test_chaos.py

@@ -286,7 +286,8 @@ def conform(
     """Check whether a server answers as Claude does: a PASS, FAIL or SKIP line each.
 
     Sends about 50 requests, one after the other. Claude refuses some 30 of them, which costs nothing; the others take
-    about 2,000 input and 500 output tokens, never more than 2,700. A FAIL names its evidence: A documented, B captured, C inferred.
+    about 2,000 input and 500 output tokens, never more than 2,700. A FAIL names its evidence: A documented, B
+    captured, C inferred.
     Exit code 0: all passed; 1: some failed; 2: could not run.
     """
     try:

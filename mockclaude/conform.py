@@ -101,7 +101,8 @@ CHECKS: Mapping[str, Check] = {
 }
 """Name -> check, in the order they are made."""
 
-_PROBES: Mapping[str, Probe] = {**PROBES, **{name: refusal.probe for name, refusal in refused.REFUSALS.items()}}
+ASKED: Mapping[str, Probe] = {**PROBES, **{name: refusal.probe for name, refusal in refused.REFUSALS.items()}}
+"""Name -> request, for every exchange that a check looks at."""
 
 
 class Unknown(ValueError):
@@ -118,7 +119,7 @@ def chosen(only: Sequence[str]) -> list[str]:
 
 def run(names: Iterable[str], model: str, key: str, send: Callable[[Request], Exchange]) -> Iterator[Result]:
     """Make these checks one by one. Raises `NoAnswer` when the first request, or some in a row, get none."""
-    exchanges = _Exchanges(Terms(model, key), send)
+    exchanges = Exchanges(Terms(model, key), send)
     for name in names:
         yield verdict(name, exchanges.look)
 
@@ -148,7 +149,7 @@ class _Missing(Exception):
     """A request got no answer, though others did."""
 
 
-class _Exchanges:
+class Exchanges:
     """The exchanges of one run: each request is sent once, when a check first looks at it."""
 
     def __init__(self, terms: Terms, send: Callable[[Request], Exchange]) -> None:
@@ -159,7 +160,7 @@ class _Exchanges:
     def look(self, name: str) -> Exchange:
         """The exchange of a probe; raises `Absent`, `_Missing`, or `NoAnswer` when it is time to give up."""
         if name not in self._found:
-            self._found[name] = self._exchange(_PROBES[name](self._terms, self.look))
+            self._found[name] = self._exchange(ASKED[name](self._terms, self.look))
         found = self._found[name]
         if isinstance(found, str):
             raise _Missing(found)
