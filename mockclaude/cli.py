@@ -298,7 +298,8 @@ def conform(
         results = conformity.run(conformity.chosen(only), model, api_key or "sk-conform", send)
         raise typer.Exit(conformity.report(results, as_json, typer.echo))
     except (guard.Refused, conformity.Unknown, NoAnswer) as error:
-        typer.echo(f"mockclaude: {error}", err=True)
+        where = f"{base_url}: " if isinstance(error, NoAnswer) else ""
+        typer.echo(f"mockclaude: {where}{error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -35,7 +35,7 @@ def mock():
 @pytest.fixture
 def run():
     """`mockclaude conform ...`, in this process."""
-    return lambda *words: CliRunner().invoke(cli.app, ["conform", *words])
+    return lambda *words: CliRunner(env={"MOCKCLAUDE_API_KEY": ""}).invoke(cli.app, ["conform", *words])
 
 
 def lines(result, verdict):
@@ -478,7 +478,7 @@ def test_verdicts_come_as_one_json_object(mock, run):
     ("words", "told"),
     [
         (["nonsense"], "expected a URL such as"),
-        (["http://127.0.0.1:1"], "Connection refused"),
+        (["http://127.0.0.1:1"], "mockclaude: http://127.0.0.1:1: Connection refused"),
         (["http://10.0.0.1:8100"], "add --allow-remote"),
         (["https://api.anthropic.com"], "costs money"),
         (["https://api.anthropic.com", "--allow-remote"], "costs money"),
@@ -580,14 +580,13 @@ def test_a_request_without_an_answer_fails_its_checks_alone(mock):
     caller = Caller(mock.url, 10)
 
     def send(request):
-        if request.asked.get("stream"):
+        if b'"stream": true' in (request.data or b""):
             raise NoAnswer("the connection was closed without an answer")
         return caller.send(request)
 
     names = ["alias", "stream-headers", "stream-ping", "compact"]
     results = list(conform.run(names, HAIKU, KEY, send))
 
-    print(results)
     assert [result.verdict for result in results] == ["PASS", "FAIL", "FAIL", "PASS"]
     assert results[1].got == "the connection was closed without an answer"
 
@@ -607,13 +606,16 @@ def test_it_gives_up_after_three_requests_in_vain(mock):
     assert len(sent) == 4
 
 
-def test_an_interrupt_ends_it(listening):
-    words = [sys.executable, "-m", "mockclaude", "conform", listening(None)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-
-    _, errors = process.communicate(timeout=10)
+def test_an_interrupt_ends_it():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        words = [sys.executable, "-m", "mockclaude", "conform", f"http://127.0.0.1:{server.getsockname()[1]}"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiting, _ = server.accept()
+        with waiting:
+            waiting.recv(1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=10)
 
     assert process.returncode == 130
     assert "Traceback" not in errors
