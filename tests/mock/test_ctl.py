@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mockclaude.ctl import app
+from mockclaude.commands.ctl import app
 from mockclaude.testing import MockClaude
 
 

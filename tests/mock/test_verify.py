@@ -3,8 +3,9 @@ import random
 
 import pytest
 
-from mockclaude import cli, verify
+from mockclaude import verify
 from mockclaude.capacity import Capacity, Linear, Size
+from mockclaude.commands import checking
 
 
 @pytest.mark.parametrize("check", verify.CHECKS, ids=lambda check: check.__name__)
@@ -56,11 +57,11 @@ def test_the_pace_changes_while_work_is_under_way():
 def test_each_check_is_a_line_and_one_that_fails_is_an_exit_code(capsys, passed, word, code):
     check = verify.Check("V0", "what it is", 1.0, 2.0, 0.1, passed)
 
-    assert cli.print_checks([check], as_json=False) == code
+    assert checking.print_checks([check], as_json=False) == code
     assert capsys.readouterr().out.split() == ["V0", word, "1", "2", "±", "0.1", "what", "it", "is"]
 
 
 def test_checks_can_be_read_by_programs(capsys):
-    cli.print_checks([verify.Check("V0", "what", 1.0, 2.0, None, True)], as_json=True)
+    checking.print_checks([verify.Check("V0", "what", 1.0, 2.0, None, True)], as_json=True)
 
     assert json.loads(capsys.readouterr().out)["measured"] == 2.0

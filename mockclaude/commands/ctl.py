@@ -11,7 +11,8 @@ from typing import Any
 import typer
 import yaml
 
-COULD_NOT_RUN = 2
+from mockclaude.commands.console import COULD_NOT_RUN
+
 TIMEOUT = 10.0
 URL = typer.Option("http://127.0.0.1:8100", envvar="MOCKCLAUDE_URL", help="The mock's address.")
 TOKEN = typer.Option("", envvar="MOCKCLAUDE_ADMIN_TOKEN", help="Its --admin-token, if it has one.")
