@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -71,9 +72,16 @@ class Section(BaseModel):
 def read(kind: type[T], section: object, loc: Loc = ()) -> T:
     """Read `section` as a `kind` (a `Section` or a dataclass); raises `ConfigError` with places below `loc`."""
     try:
-        return TypeAdapter(kind).validate_python(section)
+        whole: T = _adapter(kind).validate_python(section)
+        return whole
     except ValidationError as error:
         raise ConfigError([_problem(kind, detail, loc) for detail in error.errors()]) from None
+
+
+@functools.cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    """Made once for each kind: making one costs a hundred times what it does."""
+    return TypeAdapter(kind)
 
 
 def load(text: str) -> Mapping[str, object]:
