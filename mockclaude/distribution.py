@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Le, Len
 from pydantic import ConfigDict, Strict
 
 from mockclaude import settings
@@ -100,7 +100,7 @@ class Gamma:
     __pydantic_config__: ClassVar[ConfigDict] = settings.STRICT
 
     mean: Above0
-    cv: Above0
+    cv: Annotated[float, Strict(), Ge(0.001), Le(1000)]
 
     def draw(self, rng: random.Random) -> float:
         """One number."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import yaml
 from annotated_types import Ge, Gt, Le
-from pydantic import Strict
+from pydantic import Field, Strict
 
 from mockclaude import settings, wire
 from mockclaude.aim import Aim, Facts
@@ -23,6 +23,8 @@ from mockclaude.reply import Chunk
 
 Count = Annotated[int, Strict(), Ge(0)]
 Seconds = Annotated[float, Ge(0)]
+Wait = Annotated[float, Ge(0), Le(1e9)]
+"""Seconds of a `retry-after`: 31 years can still be written as a date."""
 Code = Literal[400, 401, 402, 403, 404, 409, 413, 429, 500, 502, 503, 504, 529]
 Kind = Literal["overloaded_error", "api_error", "rate_limit_error", "timeout_error", "invalid_request_error"]
 
@@ -95,7 +97,7 @@ class Status(Aim):
     """
 
     code: Code
-    retry_after: Seconds | None = None
+    retry_after: Wait | None = None
     retry_after_as: Literal["seconds", "ms", "date", "absurd"] = "seconds"
     body: Literal["claude", "html"] = "claude"
     message: str | None = None
@@ -118,8 +120,8 @@ class Status(Aim):
         if self.retry_after is None or self.retry_after_as == "date":
             return {}
         if self.retry_after_as == "ms":
-            return {"retry-after-ms": f"{self.retry_after * 1000:g}"}
-        return {"retry-after": f"{self.retry_after:g}"}
+            return {"retry-after-ms": f"{self.retry_after * 1000:.15g}"}
+        return {"retry-after": f"{self.retry_after:.15g}"}
 
 
 @dataclass(frozen=True)
@@ -325,7 +327,7 @@ class GiantEvent(Aim):
 class ContentType(Aim):
     """Answer with another content type."""
 
-    type: Annotated[str, Strict()] = "text/html"
+    type: Annotated[str, Field(strict=True, pattern="^[ -~]+$")] = "text/html"
 
     def apply(self, run: Iterable[Chunk]) -> Iterator[Chunk]:
         """The same bytes."""

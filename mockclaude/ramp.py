@@ -18,10 +18,11 @@ def bounds(at: float, seconds: float) -> list[float]:
 
 
 def part(at: float, seconds: float, now: float) -> float:
-    """How far a ramp of `seconds` is at `now`, 0 to 1: the middle of the step."""
-    if now >= at + seconds:
-        return 1.0
-    return (int((now - at) / seconds * STEPS + 1e-9) + 0.5) / STEPS
+    """How far a ramp of `seconds` is at `now`, 0 to 1: the middle of the step.
+
+    Never beyond the end: 0.3 is before 0.1 + 0.2, though by less than a step can tell.
+    """
+    return min(1.0, (int((now - at) / seconds * STEPS + 1e-9) + 0.5) / STEPS)
 
 
 def between(under: object, target: object, share: float) -> object:

@@ -72,14 +72,14 @@ class Section(BaseModel):
 def read(kind: type[T], section: object, loc: Loc = ()) -> T:
     """Read `section` as a `kind` (a `Section` or a dataclass); raises `ConfigError` with places below `loc`."""
     try:
-        whole: T = _adapter(kind).validate_python(section)
+        whole: T = _adapter(kind).validate_python(section)  # type: ignore[arg-type]  # a class can be hashed
         return whole
     except ValidationError as error:
         raise ConfigError([_problem(kind, detail, loc) for detail in error.errors()]) from None
 
 
 @functools.cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once for each kind: making one costs a hundred times what it does."""
     return TypeAdapter(kind)
 
@@ -153,6 +153,7 @@ def _message(kind: object, detail: ErrorDetails, inner: Loc) -> str:
     if detail["type"] in ("model_type", "dataclass_type"):
         return f"expected a mapping, got {_shown(detail['input'])}"
     said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    said = said.replace("a valid tuple", "a list").replace("Tuple should have", "expected")
     return f"{said}, got {_shown(detail['input'])}"
 
 

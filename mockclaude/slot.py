@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -10,6 +11,8 @@ from mockclaude import reply, wire
 from mockclaude.capacity import Capacity, State, Ticket
 from mockclaude.clock import Clock
 from mockclaude.journal import Attempt
+
+log = logging.getLogger("mockclaude")
 
 LOOK_AGAIN = 0.005
 """Seconds. Where the pace follows the load, a wait may become shorter; it is not looked at more often than this."""
@@ -58,8 +61,13 @@ class Slot:
     def start(self, now: float) -> None:
         """A slot is free: generation begins, at the speed in force now."""
         self.stop()
-        self.reply = self._plan()
         self.attempt.queued = self.ticket.waited or 0.0
+        try:
+            self.reply = self._plan()
+        except Exception:  # whoever made room for it must not suffer, and the slot must not be lost
+            log.exception("attempt %d: the mock itself failed", self.attempt.n)
+            self._fail_at_start(now)
+            return
         self._grant()
         if self._left_at is not None:
             self._run_on(self.reply)
@@ -119,6 +127,14 @@ class Slot:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _fail_at_start(self, now: float) -> None:
+        """Nothing could be planned: a 500, and the slot given back in a while, when its own granting is over."""
+        self.refused = wire.ApiError(500)
+        if self._left_at is None:
+            self.attempt.refuse(500, now)
+        self._grant()
+        asyncio.get_running_loop().call_soon(self._end, "fault")
 
     def _grant(self) -> None:
         if not self.granted.done():
