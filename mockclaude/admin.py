@@ -144,16 +144,14 @@ async def change_config(request: Request) -> JSONResponse:
 @router.post("/_mock/faults")
 async def add_fault(request: Request) -> JSONResponse:
     """Begin one fault more, now."""
-    return await _change(request, lambda server, fault: server.configure({"faults": [*server.written_faults(), fault]}))
+    return await _change(request, lambda server, fault: server.begin_fault(fault))
 
 
 @router.delete("/_mock/faults")
 async def clear_faults(request: Request, name: str | None = None) -> JSONResponse:
-    """End all faults that are configured, or those of one name."""
+    """End all faults begun or configured, or those of one name; the timeline's end by themselves."""
     server = _server(request)
-    server.configure(
-        {"faults": [one for one in server.written_faults() if name is not None and one.get("name") != name]}
-    )
+    server.end_faults(name)
     return JSONResponse(server.config())
 
 

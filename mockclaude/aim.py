@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, NamedTuple
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, ConfigDict, Strict
 
 from mockclaude import settings
@@ -83,7 +83,7 @@ class Aim:
     __pydantic_config__: ClassVar[ConfigDict] = settings.STRICT
 
     share: Share = 1.0
-    nth: tuple[Annotated[int, Strict(), Ge(1)], ...] | None = None
+    nth: Annotated[tuple[Annotated[int, Strict(), Ge(1)], ...], Len(1)] | None = None
     match: Match | None = None
 
     def strikes(self, facts: Facts, lot: float) -> bool:

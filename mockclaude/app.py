@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,8 @@ from mockclaude import admin, connection, messages, wire
 from mockclaude.endpoints import batches, counting, endpoint, files, models
 from mockclaude.server import Server
 from mockclaude.settings import Settings
+
+log = logging.getLogger("mockclaude")
 
 EDGE = [("server", "cloudflare"), ("cf-cache-status", "DYNAMIC"), ("x-robots-tag", "none")]
 """Headers that Claude's edge puts on every response: the web server's to send, so that no request pays for them."""
@@ -68,12 +71,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, admin.bad_query)
     app.add_exception_handler(admin.Refused, admin.refuse)
+    app.add_exception_handler(Exception, _failed)
     return app
 
 
 async def _home(request: Request) -> Response:
     """Claude Code asks `HEAD /` before anything else."""
     return JSONResponse({"mockclaude": "a fake Anthropic Messages API"})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The mock's own mistake, where nobody nearer caught it: on stderr, whatever the web server logs, and a 500."""
+    log.error("%s %s: the mock itself failed", request.method, request.scope["path"], exc_info=error)
+    return messages.refusal(wire.ApiError(500), {"request-id": endpoint.fate(request).request_id})
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -79,10 +79,6 @@ class Cache:
         hour = max(hour, known)
         return Reading(known, max(0, last - hour), hour - known)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-
     def _longest(self, marks: Sequence[Mark], point: int, now: float) -> int:
         """Where the longest known prefix ends that can be seen from this breakpoint; -1 if there is none."""
         for at in range(point, max(point - LOOKBACK, -1), -1):

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict, Strict
 
 from mockclaude import settings
@@ -69,8 +69,11 @@ class Size:
         return 1 + (self.slowdown - 1) * (running - 1) / max(1, self.slots - 1)
 
 
+MOST_SLOTS = 1_000_000
+
+
 class _Section(settings.Section):
-    slots: Annotated[int, Strict(), Ge(0)] | None = None
+    slots: Annotated[int, Strict(), Ge(0), Le(MOST_SLOTS)] | None = None
     queue: Annotated[int, Strict(), Ge(0)] | None = None
     on_disconnect: OnDisconnect | None = None
     order: Order | None = None

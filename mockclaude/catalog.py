@@ -67,6 +67,9 @@ ALIASES = {
     "claude-3-5-haiku-latest": "claude-3-5-haiku-20241022",
 }
 
+LONGEST = 100
+"""Characters of a model's name; what is longer may be megabytes, and is not worth remembering."""
+
 EVERY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -204,9 +207,13 @@ class Model(NamedTuple):
         return f"Claude {self.family.capitalize()} {major}" + (f".{minor}" if minor else "")
 
 
-@functools.lru_cache(maxsize=1024)
 def find(name: str) -> Model | None:
     """The model that answers to `name`, an id or an alias; None when Claude has no such model."""
+    return _found(name) if len(name) <= LONGEST else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _found(name: str) -> Model | None:
     model_id = ALIASES.get(name, name)
     parts = PARTS.fullmatch(model_id)
     if parts is None or parts["family"] not in FAMILIES:

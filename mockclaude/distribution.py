@@ -24,6 +24,8 @@ Z95 = 1.6448536
 """The standard normal's 95th percentile: sigma = ln(p95/p50) / Z95."""
 
 MOST_VALUES = 100_000
+WIDEST = 1_000_000
+"""How many times p50 a lognormal's p95 may be: beyond, a draw may be too large for a number."""
 Number = Annotated[float, Strict(), Ge(0)]
 Above0 = Annotated[float, Strict(), Gt(0)]
 
@@ -78,6 +80,10 @@ class Lognormal:
 
     p50: Above0
     p95: Above0
+
+    def __post_init__(self) -> None:
+        if not 1 / WIDEST <= self.p95 / self.p50 <= WIDEST:
+            raise ValueError(f"p95 {self.p95:g} is too far from p50 {self.p50:g}; expected at most {WIDEST:,} times it")
 
     @property
     def mean(self) -> float:

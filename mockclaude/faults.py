@@ -45,7 +45,6 @@ HTML = """<html>
 </html>
 """
 REASONS = frozenset(HTTPStatus)
-STATUSES = {kind: status for status, (kind, _) in reversed(wire.ERRORS.items())}
 
 
 class Injected(wire.ApiError):
@@ -135,7 +134,7 @@ class ErrorEvent(Aim):
         """The run up to the error. A JSON reply has no events and is left alone."""
         for deltas, chunk in _counted(run):
             if _is_event(chunk) and deltas >= self.after:
-                error = Injected(STATUSES[self.type])
+                error = Injected(wire.STATUSES[self.type])
                 error.at = chunk.at
                 raise error
             yield chunk
@@ -260,16 +259,16 @@ class DuplicateEvent(Aim):
 
 @dataclass(frozen=True)
 class MissingEvent(Aim):
-    """Leave out every event called `event`, or one delta: number `after`."""
+    """Leave out every event called `event`; without one, delta number `after`."""
 
-    after: Count | None = None
+    after: Count = 1
     event: Literal["content_block_start", "content_block_stop", "message_delta", "message_stop"] | None = None
 
     def apply(self, run: Iterable[Chunk]) -> Iterator[Chunk]:
         """The run with less in it."""
         name = None if self.event is None else f"event: {self.event}\n".encode()
-        for hit, chunk in _nth_delta(run, -1 if self.after is None else self.after):
-            if hit:
+        for hit, chunk in _nth_delta(run, self.after):
+            if hit and name is None:
                 continue
             if name is not None and name in chunk.data:
                 events = [one for one in chunk.data.split(b"\n\n") if one and not one.startswith(name)]
@@ -352,6 +351,8 @@ FAULTS: Mapping[str, type[Any]] = {
     "giant_event": GiantEvent,
     "content_type": ContentType,
 }
+BYTES_ONLY = (SplitPackets, Comments)
+"""What no longer begins with its name is no event to another fault."""
 NAMES = {kind: name for name, kind in FAULTS.items()}
 Faults = tuple[Fault, ...]
 
@@ -398,8 +399,8 @@ def drawn(faults: Faults, facts: Facts, rng: random.Random) -> Faults:
 
 
 def worsen(faults: Faults, run: Iterable[Chunk]) -> Iterable[Chunk]:
-    """Apply all of them, the first one innermost."""
-    for fault in faults:
+    """Apply all of them, the first one innermost; those after which events are not seen any more come last."""
+    for fault in sorted(faults, key=lambda one: isinstance(one, BYTES_ONLY)):
         run = fault.apply(run)
     return run
 

@@ -12,6 +12,8 @@ from mockclaude.request import ask
 
 KEPT = 100_000
 LONGEST_KEY = 40
+LONGEST_LABEL = 256
+"""Characters of a model's name or a caller's own id: sent, they may be megabytes, and records are kept for long."""
 TURNED_AWAY = (429, 529)
 
 Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
@@ -134,9 +136,9 @@ class Journal:
             instance=self.instance,
             t=self._since(attempt.arrived),
             wall=attempt.wall,
-            request_id=attempt.labels.request_id,
+            request_id=_clipped(attempt.labels.request_id),
             key=attempt.key,
-            model=attempt.labels.model,
+            model=_clipped(attempt.labels.model),
             stream=attempt.labels.stream,
             retry_count=attempt.retry_count,
             status=attempt.status,
@@ -182,6 +184,10 @@ def _outcome(status: int, by_fault: bool) -> Outcome:
 def _shown(key: str) -> str:
     """A key as the journal shows it: short ones whole, a real one must not leak into a file."""
     return key if len(key) <= LONGEST_KEY else f"{key[:12]}...{key[-4:]}"
+
+
+def _clipped(label: str | None) -> str | None:
+    return None if label is None else label[:LONGEST_LABEL]
 
 
 def _number(text: str | None) -> int:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from pydantic import Strict
 
 from mockclaude import distribution, settings
-from mockclaude.distribution import Constant, Distribution, Lognormal
+from mockclaude.distribution import WIDEST, Constant, Distribution, Lognormal
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,9 @@ def _check(p50: float, p95: float, loc: settings.Loc) -> None:
         raise settings.ConfigError([settings.Problem(loc, why)])
     if p50 == 0 < p95:
         why = f"p50 is 0 but p95 is {p95:g}; a lognormal needs p50 > 0 (both 0 means no wait)"
+        raise settings.ConfigError([settings.Problem(loc, why)])
+    if p95 / WIDEST > p50:
+        why = f"p95 {p95:g} is too far from p50 {p50:g}; expected at most {WIDEST:,} times it"
         raise settings.ConfigError([settings.Problem(loc, why)])
 
 

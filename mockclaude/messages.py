@@ -28,6 +28,8 @@ async def create(request: Request) -> Response:
         letter = ask.received(await _body(request, attempt))
     except ClientDisconnect:
         return Silence()
+    if attempt.closed:  # the rehearsal was closed, or began anew, while the body came in
+        return Silence()
     attempt.labels = ask.labels(letter, request.headers)
     draw = server.draw(letter.digest, bool(attempt.labels.stream))
     headers = identity(draw.request_id)

@@ -19,8 +19,6 @@ ROUNDING = 1e-9
 SLOWEST = 0.01
 """Tokens per second. A distribution may draw next to nothing; a reply should end before the universe."""
 
-UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
-
 
 class Chunk(NamedTuple):
     """Bytes that are due `at` seconds after the slot was granted."""
@@ -52,6 +50,11 @@ class Reply(NamedTuple):
         return min(self.tokens, math.floor(since_first / self.pace) + 1)
 
 
+def haste(ask: Ask) -> float:
+    """The part of the usual time that it takes: in fast mode half."""
+    return 0.5 if ask.fast else 1.0
+
+
 def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Draw) -> Reply:
     """Plan to say `script` at the speed of `profile`; `usage` has what is known of the prompt.
 
@@ -59,9 +62,8 @@ def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Dr
     """
     if script.take is not None:
         return _again(ask, script.take, draw)
-    haste = 0.5 if ask.fast else 1.0
-    ttft = (profile.ttft.draw(draw.rng("ttft")) + profile.reading(usage.prompt - usage.read, usage.read)) * haste
-    pace = haste / max(SLOWEST, profile.pace.draw(draw.rng("pace")))
+    ttft = (profile.ttft.draw(draw.rng("ttft")) + profile.reading(usage.prompt - usage.read, usage.read)) * haste(ask)
+    pace = haste(ask) / max(SLOWEST, profile.pace.draw(draw.rng("pace")))
     usage = usage._replace(
         output=script.tokens,
         thinking=script.thinking_tokens,
@@ -92,7 +94,7 @@ def _events(
     """The head goes out when generation starts; TTFT counts to the first content delta."""
     padding, cuts = draw.rng("padding"), draw.rng("deltas")
     begun = usage._replace(output=min(usage.output, padding.randint(1, 8)), thinking=None, server_tools=None)
-    opening = wire.message(ask.model.id, draw.message_id, [], UNDECIDED, begun)
+    opening = wire.message(ask.model.id, draw.message_id, [], wire.UNDECIDED, begun)
     due, made = 0.0, 0
     pending = wire.event("message_start", {"message": opening}, padding)
     for index, block in enumerate(script.blocks):

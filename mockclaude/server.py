@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from mockclaude import cache, faults, latency, reply, theory, timeline, wire
 from mockclaude.aim import Facts
@@ -47,8 +47,12 @@ class Server:
         self.capacity = Capacity(self.conditions.capacity)
         self.metrics = Metrics(
             {
+                "arrived": lambda: self.capacity.arrived,
+                "completed": lambda: self.capacity.completed,
                 "running": lambda: self.capacity.running,
                 "queued": lambda: self.capacity.queued,
+                "turned_away": lambda: self.capacity.turned_away,
+                "cancelled": lambda: self.capacity.cancelled,
                 "slots": lambda: self.capacity.size.slots,
                 "loop_lag_max_seconds": lambda: self.lag.largest,
                 "limit_left_requests_ratio": lambda: self._limits.lowest("requests", self.clock.now()),
@@ -57,13 +61,16 @@ class Server:
                 "stretch": lambda: self.capacity.stretch,
                 "open": lambda: len(self.journal.open_attempts),
             },
-            lambda: faults.shares(self.conditions.faults),
+            lambda: faults.shares(self._faults),
         )
-        self.batches = Worker(self.clock, lambda: self.conditions.capacity.slots, self._plan_in_batch)
+        self.batches = Worker(
+            self.clock, lambda: self.conditions.capacity.slots, self._plan_in_batch, door=lambda: self.door
+        )
         self.files = Shelf()
         self.journal = Journal(self.instance, self.metrics.observe)
         self._limits = Limits(self.conditions.limits)
         self._prompts = cache.Cache()
+        self._begun: faults.Faults = ()
         self._ordinals: dict[tuple[bytes, bool], int] = {}
         self._matched: responders.Counts = Counter()
         self._slots: dict[Ticket, Slot] = {}
@@ -86,8 +93,8 @@ class Server:
     def reset(self) -> None:
         """Make this moment T0: empty journal, counts and prompt cache, refill buckets, restart ordinals and timeline.
 
-        What runs or waits goes on, as the past's: it will not be recorded. Batches are cancelled and forgotten; files
-        stay.
+        What runs or waits goes on, as the past's: it will not be recorded, nor its prompt be cached. Batches are
+        cancelled and forgotten; files stay.
         """
         self.batches.clear()
         self.clock.restart()
@@ -96,7 +103,7 @@ class Server:
         self.lag.clear()
         self._ordinals.clear()
         self._matched.clear()
-        self._prompts.clear()
+        self._prompts = cache.Cache()
         self._limits = Limits(self._limits.terms, self.clock.zero)
         self._follow(0.0)
 
@@ -108,6 +115,8 @@ class Server:
         config = self._config | dict(sections)
         self._plan = timeline.parse(config)
         self._config = config
+        if "faults" in sections:
+            self._begun = ()
         if not sections.keys().isdisjoint(("responders", "timeline")):
             self._matched.clear()
         self._follow(self.clock.elapsed())
@@ -116,13 +125,25 @@ class Server:
         """The sections that `changes` makes of the configuration as it was written."""
         return {name: _merged(self._config.get(name), value) for name, value in changes.items()}
 
-    def written_faults(self) -> list[Any]:
-        """The faults that are configured, whatever the timeline says now."""
-        return list(cast(Sequence[Any], self._config.get("faults") or []))
+    def begin_fault(self, entry: object) -> None:
+        """Put one fault in force at once, beside what the configuration and its timeline say; raises `ConfigError`."""
+        self._begun += faults.parse([entry])
+
+    def end_faults(self, name: str | None = None) -> None:
+        """End the faults begun or configured, or those called `name`; the timeline's end by themselves."""
+        written = cast(Sequence[Mapping[str, object]], self._config.get("faults") or [])
+        kept = [entry for entry in written if name is not None and entry.get("name") != name]
+        begun = tuple(fault for fault in self._begun if name not in (None, faults.NAMES[type(fault)]))
+        self.configure({"faults": kept})
+        self._begun = begun
+
+    @property
+    def _faults(self) -> faults.Faults:
+        return self.conditions.faults + self._begun
 
     def config(self) -> dict[str, object]:
         """What is in force now, in the words of a configuration."""
-        return timeline.as_config(self._plan, self.conditions)
+        return timeline.as_config(self._plan, self.conditions._replace(faults=self._faults))
 
     def open(self, headers: Mapping[str, str]) -> Attempt:
         """An attempt arrives."""
@@ -156,7 +177,7 @@ class Server:
 
     def struck(self, asked: Ask, draw: Draw, attempt: Attempt, headers: Mapping[str, str]) -> faults.Faults:
         """The faults in force that strike this attempt, and the one it asks for itself; raises `ConfigError`."""
-        in_force = self.conditions.faults
+        in_force = self._faults
         facts = Facts(attempt.n, asked, headers)
         struck = faults.drawn(in_force, facts, draw.rng("faults")) if in_force else ()
         struck += faults.asked(headers)
@@ -167,13 +188,14 @@ class Server:
         """Claim a slot for this attempt, now or in the queue. Raises a 529 when both are full."""
         now = self.clock.now()
         said = self._respond(ask, draw, headers)
-        needs = theory.mean_service(self._profile(ask), said.tokens, ask.input_tokens)
-        ticket = self.capacity.offer(now, now + _seconds_left(headers), needs)
+        ticket = self.capacity.offer(now, now + _seconds_left(headers), self._needs(ask, said))
         if ticket.state is State.TURNED_AWAY:
             raise wire.ApiError(429 if self.capacity.size.on_full == 429 else 529)
 
+        prompts = self._prompts
+
         def plan() -> reply.Reply:
-            usage = self._read(ask)
+            usage = self._read(ask, prompts)
             if attempt.charge is not None:
                 attempt.charge.read(usage.read, self.clock.now())
             planned = reply.plan(ask, said, usage, self._profile(ask), draw)
@@ -195,15 +217,21 @@ class Server:
         length = self._profile(ask).tokens(ask.max_tokens, draw.rng("length"))
         return responders.reply(self.conditions.responders, self._matched, Facts(0, ask, headers), draw, length)
 
+    def _needs(self, ask: Ask, said: script.Script) -> float:
+        """How many seconds it is going to take alone, on average and without the prompt cache."""
+        if said.take is not None:
+            return said.take.seconds
+        return theory.mean_service(self._profile(ask), said.tokens, ask.input_tokens) * reply.haste(ask)
+
     def _plan_in_batch(self, ask: Ask, draw: Draw) -> reply.Reply:
         """What a request of a batch gets, at the speed in force now."""
-        usage = self._read(ask)._replace(tier="batch")
+        usage = self._read(ask, self._prompts)._replace(tier="batch")
         return reply.plan(ask, self._respond(ask, draw, {}), usage, self._profile(ask), draw)
 
-    def _read(self, ask: Ask) -> wire.Usage:
+    def _read(self, ask: Ask, prompts: cache.Cache) -> wire.Usage:
         """Read the prompt, now that generation begins: what of it the cache holds, and what it keeps from here on."""
         marks = cache.marks(ask.body, ask.model, ask.key)
-        known = self._prompts.read(marks, ask.model.cache_minimum, self.clock.now())
+        known = prompts.read(marks, ask.model.cache_minimum, self.clock.now())
         fresh = ask.input_tokens - sum(known)
         return wire.Usage(fresh, known.written_5m, known.written_1h, known.read, geography=ask.geography)
 

@@ -194,7 +194,8 @@ def _hints(kind: object) -> dict[str, object]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {item.alias or name: item.annotation for name, item in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):
-        return {item.name: item.type for item in dataclasses.fields(kind)}
+        hints = typing.get_type_hints(kind, include_extras=True)
+        return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
     return {}
 
 

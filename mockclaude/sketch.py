@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from mockclaude import timeline
 
@@ -16,8 +17,7 @@ def draw(plan: timeline.Plan, width: int = WIDTH) -> list[str]:
     if not plan.bounds:
         return []
     end = plan.bounds[-1] * 1.05
-    moments = [end * (k + 0.5) / width for k in range(width)]
-    seen = [dict(_leaves(timeline.as_config(plan, plan.at(t)))) for t in moments]
+    seen = [dict(_leaves(timeline.as_config(plan, plan.at(t)))) for t in _moments(plan.bounds, end, width)]
     rows: dict[tuple[str, str, tuple[object, ...]], list[str]] = {}
     for name in sorted({name for leaves in seen for name in leaves}):
         values = tuple(leaves.get(name, 0) for leaves in seen)
@@ -27,6 +27,15 @@ def draw(plan: timeline.Plan, width: int = WIDTH) -> list[str]:
     margin = max(map(len, names.values()), default=0)
     lines = [f"{name:{margin}}  {_bars(key[2])}  {_range(key[2])}" for key, name in names.items()]
     return [*lines, f"{'':{margin}}  0 s{end:>{width - 5}.4g} s"]
+
+
+def _moments(bounds: Sequence[float], end: float, width: int) -> list[float]:
+    """What each column shows: its middle, or the beginning of something too short to reach the middle of any."""
+    moments = [end * (k + 0.5) / width for k in range(width)]
+    for begin, over in pairwise(bounds):
+        if not any(begin <= moment < over for moment in moments):
+            moments[int(begin / end * width)] = begin
+    return moments
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:

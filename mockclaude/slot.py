@@ -77,7 +77,7 @@ class Slot:
         self._over = True
         self.stop()
         self.refused = error
-        self.attempt.queued = now - self.attempt.arrived
+        self.attempt.queued = now - self.ticket.offered
         if self._left_at is None:
             self.attempt.refuse(error.status, now)
         else:
@@ -114,7 +114,7 @@ class Slot:
         self._end("complete", at_planned_end=True)
 
     def fail(self) -> None:
-        """A fault has ended it."""
+        """A fault has ended it, or the mock itself failed."""
         self._end("fault")
 
     def drop(self) -> None:
@@ -155,7 +155,7 @@ class Slot:
         self.stop()
         now = self._keeper.clock.now()
         if self.reply is None:
-            self.attempt.queued = now - self.attempt.arrived
+            self.attempt.queued = now - self.ticket.offered
         produced = 0
         if self.reply is not None:
             produced = self.reply.tokens if at_planned_end else self._produced(self.reply)

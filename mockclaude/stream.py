@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mockclaude import connection, faults, reply, wire
 from mockclaude.clock import Clock
-from mockclaude.journal import Attempt
+from mockclaude.slot import Slot
+
+log = logging.getLogger("mockclaude")
 
 GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer, and one that is coarser would be polled."""
 
 
 STREAMED = (b"content-type", b"text/event-stream; charset=utf-8")
-
-
-class Slot(Protocol):
-    """What an answer must know of the slot it holds; the server's own kind has more."""
-
-    attempt: Attempt
-    granted: asyncio.Future[None]
-    reply: reply.Reply | None
-    refused: wire.ApiError | None
-    on_drop: Callable[[], object]
-
-    def look_again(self, delay: float) -> float:
-        """After how many seconds to look again at what is due in `delay` as things are."""
-
-    def remaining(self, at: float) -> float:
-        """Seconds until what is due `at` seconds of undisturbed work is due."""
-
-    def complete(self) -> None:
-        """The last byte has gone out."""
-
-    def fail(self) -> None:
-        """A fault has ended it."""
-
-    def leave(self) -> None:
-        """The client has gone; without effect once the reply has ended."""
 
 
 class Left(Exception):
@@ -84,12 +61,19 @@ class Answer(Response):
         gone = asyncio.get_running_loop().create_task(_departure(receive))
         self._slot.on_drop = gone.cancel
         try:
-            with contextlib.suppress(Left, OSError):
+            with contextlib.suppress(OSError):
                 planned = await self._planned(gone)
                 if self._slot.refused is not None:
                     await self._refuse(self._slot.refused)(scope, receive, send)
                 elif planned is not None:
                     await self._send(planned, gone, scope, send)
+        except Left:
+            connection.cut(scope, "fin")  # without a word: the web server would say 500 in its place
+        except Exception:  # nobody left: the journal must not say so
+            log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
+            self._slot.attempt.status = self._slot.attempt.status or 500
+            self._slot.fail()
+            raise
         finally:
             gone.cancel()
             self._slot.leave()

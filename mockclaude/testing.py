@@ -13,6 +13,7 @@ from typing import Any, Self
 import uvicorn
 
 from mockclaude.app import EDGE, create_app
+from mockclaude.commands import serving
 from mockclaude.settings import Settings
 
 STARTS_WITHIN = 10.0
@@ -22,7 +23,7 @@ Json = dict[str, Any]
 class MockClaude:
     """A whole mock on a free loopback port while the `with` block runs.
 
-    Keyword arguments are the sections of a configuration: `seed`, `latency`, `capacity`, `limits`, `faults`,
+    Keyword arguments are the sections of a configuration: `seed`, `latency`, `capacity`, `limits`, `models`, `faults`,
     `responders`, `timeline`. A wrong one raises `mockclaude.settings.ConfigError` at once. With `keys` any other is
     refused, with `strict_betas` a name in `anthropic-beta` that nobody knows.
     """
@@ -30,7 +31,12 @@ class MockClaude:
     def __init__(self, *, keys: Iterable[str] = (), strict_betas: bool = False, **config: object) -> None:
         app = create_app(Settings(config, keys=frozenset(keys), strict_betas=strict_betas))
         settings = uvicorn.Config(
-            app, log_level="critical", access_log=False, headers=EDGE, timeout_graceful_shutdown=1
+            app,
+            log_level="critical",
+            access_log=False,
+            headers=EDGE,
+            timeout_keep_alive=serving.KEEP_ALIVE,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(settings)
         self._socket: socket.socket | None = None

@@ -89,6 +89,8 @@ def linear_of(size: Size, service: float) -> Linear | None:
     """The slow-down of `size` as S(N) = s0 + aN for attempts that take `service` alone; None without one."""
     if size.slowdown is None:
         return None
+    if not isinstance(size.slowdown, Linear) and size.slots < 2:  # nobody is slowed down by himself
+        return None
     if isinstance(size.slowdown, Linear):
         return Linear(service, size.slowdown.a * service / size.slowdown.s0)
     a = service * (size.slowdown - 1) / max(1, size.slots - 1)

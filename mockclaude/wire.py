@@ -36,6 +36,8 @@ ERRORS = {
     529: ("overloaded_error", "Overloaded"),
 }
 """Status -> Claude's error type and its usual words."""
+STATUSES = {kind: status for status, (kind, _) in reversed(ERRORS.items())}
+"""Error type -> its status, the first where there are several."""
 REFUSALS = {
     "credit": (
         "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "
@@ -106,6 +108,11 @@ class ApiError(Exception):
         return event("error", {"error": error, "request_id": request_id}, rng)
 
 
+def no_json(why: str) -> ApiError:
+    """The 400 for a body that is no JSON."""
+    return ApiError(400, f"The request body is not valid JSON: {why}")
+
+
 class Usage(NamedTuple):
     """What a reply is charged for, in tokens. `input` is the prompt without what the cache read or wrote."""
 
@@ -154,6 +161,10 @@ class Usage(NamedTuple):
             "cache_creation_input_tokens": self.written_5m + self.written_1h,
             "cache_read_input_tokens": self.read,
         }
+
+
+UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
+"""How a message stops, before it has."""
 
 
 def dumps(value: object) -> bytes:

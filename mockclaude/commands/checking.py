@@ -60,6 +60,9 @@ def theory(
         raise typer.Exit(COULD_NOT_RUN) from None
     profile = latency.profile(conditions.latency, family)
     service = theories.mean_service(profile, output_tokens, prompt_tokens)
+    if service == 0 or conditions.capacity.slots == 0:
+        typer.echo("an attempt that takes no time, or no slots at all: there is nothing to foretell", err=True)
+        raise typer.Exit(COULD_NOT_RUN)
     load = 0.8 * conditions.capacity.slots / service if rate is None else rate
     lines = theories.forecast(conditions.capacity, service, load, timeout, attempts)
     if as_json:

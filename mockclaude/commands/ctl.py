@@ -25,7 +25,7 @@ app = typer.Typer(help="Steer a running mock.", no_args_is_help=True, rich_marku
 
 @app.command()
 def fault(
-    name: str = typer.Argument("", help="status, stall, cut ... ; see `mockclaude faults`."),
+    name: str = typer.Argument("", help="status, stall, cut ...; the README has them all."),
     pairs: list[str] = PAIRS,
     clear: bool = typer.Option(False, "--clear", help="End all faults, or those called NAME."),
     url: str = URL,

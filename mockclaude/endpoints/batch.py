@@ -74,9 +74,9 @@ class Batch:
         digest = hashlib.blake2b(self._fate.digest + item.custom_id.encode(), digest_size=16).digest()
         return self._fate._replace(digest=digest)
 
-    def judged(self, item: Item) -> ask.Ask:
+    def judged(self, item: Item, door: ask.Door) -> ask.Ask:
         """One request as Claude understands it. Raises what it is refused with, which becomes its result."""
-        asked = ask.parse(ask.open_letter(item.params), self._authority)
+        asked = ask.parse(ask.open_letter(item.params), self._authority, door)
         if asked.stream:
             raise wire.ApiError(400, '"stream=True" is not supported in the Message Batches API')
         if asked.max_tokens == 0:

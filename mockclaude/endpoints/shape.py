@@ -7,7 +7,7 @@ from typing import TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from mockclaude.wire import ApiError
+from mockclaude.wire import ApiError, no_json
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -18,7 +18,7 @@ def decoded(raw: bytes | bytearray) -> object:
         value: object = orjson.loads(raw)
         return value
     except orjson.JSONDecodeError as error:
-        raise _no_json(str(error)) from None
+        raise no_json(str(error)) from None
 
 
 def encoded(value: object) -> bytes:
@@ -26,7 +26,7 @@ def encoded(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
-        raise _no_json("depth limit exceeded") from None
+        raise no_json("depth limit exceeded") from None
 
 
 def read(kind: type[M], data: object) -> M:
@@ -37,7 +37,3 @@ def read(kind: type[M], data: object) -> M:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(step) for step in first["loc"])
         raise ApiError(400, f"{place}: {first['msg']}" if place else "Input should be a valid dictionary") from None
-
-
-def _no_json(why: str) -> ApiError:
-    return ApiError(400, f"The request body is not valid JSON: {why}")

@@ -19,7 +19,7 @@ from mockclaude import reply, wire
 from mockclaude.clock import Clock
 from mockclaude.draw import Draw
 from mockclaude.endpoints.batch import Batch, Item
-from mockclaude.request.ask import Ask
+from mockclaude.request.ask import ANYONE, Ask, Door
 from mockclaude.settings import ConfigError
 
 QUEUE = 200_000
@@ -37,7 +37,7 @@ log = logging.getLogger("mockclaude")
 class Worker:
     """The batches of one mock, and whatever of them runs.
 
-    `slots` says how many requests run at once (one at least), `plan` what becomes of one.
+    `slots` says how many requests run at once (one at least), `plan` what becomes of one that may pass the `door`.
     """
 
     def __init__(
@@ -46,11 +46,13 @@ class Worker:
         slots: Callable[[], int],
         plan: Callable[[Ask, Draw], reply.Reply],
         result_bytes: int = RESULT_BYTES,
+        door: Callable[[], Door] = lambda: ANYONE,
     ) -> None:
         self._clock = clock
         self._slots = slots
         self._plan = plan
         self._result_bytes = result_bytes
+        self._door = door
         self._kept: dict[str, Batch] = {}
         self._queue: deque[Batch] = deque()
         self._running: dict[tuple[str, str], asyncio.TimerHandle] = {}
@@ -125,7 +127,7 @@ class Worker:
     def _begin(self, batch: Batch, item: Item) -> None:
         now = self._clock.now()
         try:
-            planned = self._plan(batch.judged(item), batch.fate(item))
+            planned = self._plan(batch.judged(item, self._door()), batch.fate(item))
         except wire.ApiError as error:
             batch.fail(item, error, now)
         except ConfigError as error:

@@ -117,7 +117,7 @@ def asked(data: object) -> Asked:
 
 def digest(body: Mapping[str, object]) -> str:
     """Equal for requests that ask the same, whoever asks, streamed or not."""
-    rest = {name: value for name, value in body.items() if name not in ("metadata", "stream")}
+    rest = {name: value for name, value in body.items() if name not in ask.ASIDE}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 

@@ -206,9 +206,8 @@ class _Fresh:
 def _broken(take: Take) -> wire.ApiError:
     """What a caller who asked for JSON sees of a stream that broke."""
     errors = [data for _, name, data in take.events if name == "error"]
-    statuses = {kind: status for status, (kind, _) in reversed(wire.ERRORS.items())}
     said = _object(errors[0].get("error")) if errors else None
-    return Replayed(statuses.get(str((said or {}).get("type")), 500), errors[0] if errors else None)
+    return Replayed(wire.STATUSES.get(str((said or {}).get("type")), 500), errors[0] if errors else None)
 
 
 def _text(value: object) -> str | None:

@@ -10,7 +10,6 @@ from mockclaude import wire
 from mockclaude.recordings.recording import Event, Json
 from mockclaude.speech import script
 
-UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 TOKENS = "output_tokens"
 LATER = ("output_tokens_details", "server_tool_use")
 """Parts of a usage that are not known when a stream begins."""
@@ -77,7 +76,7 @@ def spread(body: Json, seconds: float) -> list[Event]:
     usage = body["usage"]
     total = usage[TOKENS]
     begun = {name: value for name, value in usage.items() if name not in LATER} | {TOKENS: min(1, total)}
-    events = [_event(0.0, "message_start", message=body | {"content": []} | UNDECIDED | {"usage": begun})]
+    events = [_event(0.0, "message_start", message=body | {"content": []} | wire.UNDECIDED | {"usage": begun})]
     at, done, size = 0.0, 0, len(wire.dumps(body["content"]))
     for index, block in enumerate(body["content"]):
         share = total * len(wire.dumps(block)) // size
@@ -90,7 +89,7 @@ def spread(body: Json, seconds: float) -> list[Event]:
             events.append(_event(at, "content_block_delta", index=index, delta=dict(delta.data)))
         events.append(_event(at, "content_block_stop", index=index))
         done += share
-    stop = {name: body.get(name) for name in UNDECIDED}
+    stop = {name: body.get(name) for name in wire.UNDECIDED}
     used = {name: usage[name] for name in CUMULATIVE if name in usage}
     return [*events, _event(seconds, "message_delta", delta=stop, usage=used), _event(seconds, "message_stop")]
 

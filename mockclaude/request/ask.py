@@ -16,7 +16,8 @@ from mockclaude import catalog, roster, tokens, wire
 from mockclaude.request import beta, body, intake, rules
 
 BODY_LIMIT = intake.LIMIT
-MARKER = re.compile(r"\[id:([^\]]+)\]")
+MARKER = re.compile(r"\[id:([^\]]{1,256})\]")
+"""No longer: a text full of beginnings would be read to its end from each of them."""
 
 ASIDE = ("metadata", "stream")
 """What of a request does not change its answer."""
@@ -110,9 +111,9 @@ def open_letter(raw: bytes | bytearray) -> Letter:
         rest = {name: value for name, value in data.items() if name not in ASIDE} if isinstance(data, dict) else data
         canonical = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONDecodeError as error:
-        return Letter(None, _digest(raw), _no_json(str(error)))
+        return Letter(None, _digest(raw), wire.no_json(str(error)))
     except orjson.JSONEncodeError:  # more than 254 levels deep
-        return Letter(None, _digest(raw), _no_json("depth limit exceeded"))
+        return Letter(None, _digest(raw), wire.no_json("depth limit exceeded"))
     return Letter(data, _digest(canonical))
 
 
@@ -221,7 +222,3 @@ def _marker(messages: object) -> str | None:
 
 def _digest(data: bytes | bytearray) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _no_json(why: str) -> wire.ApiError:
-    return wire.ApiError(400, f"The request body is not valid JSON: {why}")

@@ -137,3 +137,22 @@ def test_streams_that_are_cut_do_not_disturb_the_others():
 
         assert outcomes == ["whole", "reset", "closed"] * 10
         assert mock.stats()["running"] == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_rehearsal_that_is_over_closes_connections_and_answers_nobody_who_waits(stream):
+    with MockClaude(latency=SLOW, capacity={"slots": 1}) as mock, ThreadPoolExecutor() as callers:
+        calls = [callers.submit(read, mock, "", stream) for _ in range(2)]
+        while mock.stats()["queued"] == 0:
+            time.sleep(0.01)
+
+        mock.close()
+
+        running, waiting = sorted((call.result() for call in calls), reverse=True)
+        assert waiting == (b"", "closed")
+        assert running[1] == "closed"
+        assert running[0].startswith(b"HTTP/1.1 200") if stream else running[0] == b""
+        assert [record["outcome"] for record in mock.journal()] == ["left", "left"]
+
+
+SLOW = {"ttft": {"p50": 5, "p95": 5}}

@@ -155,6 +155,9 @@ async def test_put_arms_a_new_timeline_from_the_t0_that_is(mocked):
         (b"[]", []),
         (b"{", []),
         (b"\xff", []),
+        (b'{"seed": ' + b"9" * 5000 + b"}", []),
+        (b'{"capacity": {"slots": 9}, "responders": [{"fixed": "\\ud800"}]}', []),
+        (b'{"capacity": {"slots": 9, "max_queue_wait": NaN}}', []),
     ],
 )
 async def test_a_bad_body_gets_the_reason_and_changes_nothing(mocked, body, loc):
@@ -180,14 +183,18 @@ async def test_the_journal_is_read_page_by_page(mocked, steady):
         await still_open.ended()
 
 
-async def test_a_cursor_that_is_no_number_is_refused_with_the_reason(mocked):
+@pytest.mark.parametrize(
+    ("cursor", "why"),
+    [("zzz", "expected a valid integer"), ("9" * 30, "expected less than"), ("-1", "expected greater")],
+)
+async def test_a_cursor_that_is_none_is_refused_with_the_reason(mocked, cursor, why):
     async with mocked() as claude:
-        reply = await claude.send("GET", "/_mock/journal?after=zzz").ended()
+        reply = await claude.send("GET", f"/_mock/journal?after={cursor}").ended()
 
         problem = reply.error["problems"][0]
         assert reply.status == 400
         assert problem["loc"] == ["query", "after"]
-        assert "expected a valid integer" in problem["message"] and "zzz" in problem["message"]
+        assert why in problem["message"] and cursor in problem["message"]
 
 
 async def test_close_ends_what_runs_waits_or_was_left_and_says_how_many(mocked, steady):
@@ -238,6 +245,8 @@ async def test_prometheus_sees_attempts_levels_and_tokens(mocked, steady):
         assert 'mockclaude_attempts_total{model="other",outcome="rejected",status="404"} 1.0' in text
         assert f'mockclaude_output_tokens_total{{model="{haiku}"}} 10.0' in text
         assert "mockclaude_slots 3.0" in text
+        flows = {"arrived": 1, "completed": 1, "running": 0, "queued": 0, "turned_away": 0, "cancelled": 0}
+        assert [name for name, number in flows.items() if f"mockclaude_{name} {number:.1f}" not in text] == []
         assert "invented" not in text
 
 
@@ -254,6 +263,7 @@ async def test_two_mocks_in_one_process_share_nothing(mocked, steady):
     [
         ("/_mock/stats", None, 401),
         ("/_mock/stats", "Bearer wrong", 401),
+        ("/_mock/stats", "Basic s3cret", 401),
         ("/_mock/stats", "Bearer s3cret", 200),
         ("/metrics", None, 401),
         ("/_mock/health", None, 200),
@@ -334,3 +344,25 @@ async def test_prometheus_sees_the_first_token_of_a_stream_and_the_faults_in_for
         await claude.call("DELETE", "/_mock/faults?name=comments")
         text = (await claude.send("GET", "/metrics").ended()).body.decode()
         assert "comments" not in text
+
+
+async def test_a_fault_that_is_begun_strikes_also_while_the_timeline_has_its_own(mocked):
+    timeline = [{"at": 0, "for": 60, "faults": [{"name": "comments"}]}]
+    async with mocked(timeline=timeline) as claude:
+        await claude.call("POST", "/_mock/reset")
+        begun = await claude.call("POST", "/_mock/faults", {"name": "status", "code": 529})
+
+        assert [fault["name"] for fault in begun["faults"]] == ["comments", "status"]
+        assert (await claude.asked()).status == 529
+        ended = await claude.call("DELETE", "/_mock/faults")
+        assert [fault["name"] for fault in ended["faults"]] == ["comments"]
+        assert (await claude.asked()).status == 200
+
+
+async def test_putting_faults_takes_the_place_of_those_begun(mocked):
+    async with mocked() as claude:
+        await claude.call("POST", "/_mock/faults", {"name": "status", "code": 529})
+
+        told = await claude.call("PUT", "/_mock/config", {"faults": [{"name": "comments"}]})
+
+        assert [fault["name"] for fault in told["faults"]] == ["comments"]

@@ -89,6 +89,20 @@ async def test_the_root_answers_whoever_asks_first(mocked, method):
         assert (await claude.send(method, "/").ended()).status == 200
 
 
+async def test_a_mistake_of_the_mocks_own_is_claudes_500_and_leaves_a_trace(mocked, caplog):
+    def broken(request):
+        raise ZeroDivisionError
+
+    async with mocked() as claude:
+        claude.app.router.add_route("/broken", broken)
+        reply = claude.send("GET", "/broken")
+        with pytest.raises(ZeroDivisionError):  # for the web server to see
+            await reply.ended()
+
+        assert (reply.status, reply.error["type"]) == (500, "api_error")
+        assert "GET /broken: the mock itself failed" in caplog.text
+
+
 async def test_a_client_that_leaves_while_it_uploads_is_no_failure(mocked):
     async with mocked() as claude:
         exchange = claude.send("POST", "/v1/messages/batches", b"", KEY)

@@ -283,3 +283,10 @@ OF_CLIENTS = {
 @pytest.mark.parametrize(("headers", "body"), OF_CLIENTS.values(), ids=OF_CLIENTS)
 def test_what_clients_were_seen_to_send_is_understood(headers, body):
     assert ask.parse(letter(body), headers, ask.Door(strict_betas=True)).body == body
+
+
+@pytest.mark.timeout(20)
+def test_a_text_full_of_beginnings_of_an_id_takes_no_longer_than_another():
+    body = HI | {"messages": [{"role": "user", "content": "[id:" * 50_000}]}
+
+    assert ask.labels(letter(body), NEW).request_id is None

@@ -398,3 +398,15 @@ def test_counts_always_add_up():
     assert unfinished["processing"] == 4
     assert batch.shown(3.0, "")["request_counts"] == dict(processing=0, succeeded=1, errored=1, canceled=0, expired=2)
     assert len(batch.results(3.0)) == 4
+
+
+async def test_its_requests_know_the_models_that_the_mock_knows(mocked, steady):
+    models = {"only": ["claude-haiku-*"], "also": {"fast": HAIKU}}
+    async with mocked(latency=steady, models=models) as claude:
+        asked = {"own": "fast", "withdrawn": "claude-opus-5"}
+        batch = await created(claude, *((name, params(model=model)) for name, model in asked.items()))
+        await asyncio.sleep(5)
+
+        told = await results(claude, batch["id"])
+        assert {name: result["type"] for name, result in told.items()} == {"own": "succeeded", "withdrawn": "errored"}
+        assert told["withdrawn"]["error"]["error"]["message"] == "model: claude-opus-5"

@@ -483,3 +483,16 @@ async def test_one_by_one_or_at_once_the_usages_are_the_same(mocked):
 
     assert sorted(map(str, at_once)) == sorted(map(str, in_turn))
     assert [usage["cache_read_input_tokens"] for usage in in_turn].count(0) == 2
+
+
+async def test_who_still_waits_at_a_reset_leaves_no_prompt_behind(mocked, steady):
+    system = [{"type": "text", "text": "word " * 8_000, "cache_control": {"type": "ephemeral"}}]
+    async with mocked(latency=steady, capacity={"slots": 1}) as claude:
+        running, waiting = claude.ask("a"), claude.ask("b", system=system)
+        await asyncio.sleep(0.5)
+        await claude.call("POST", "/_mock/reset")
+        await asyncio.gather(running.ended(), waiting.ended())
+
+        usage = (await claude.asked("c", system=system)).json["usage"]
+        assert usage["cache_read_input_tokens"] == 0
+        assert usage["cache_creation_input_tokens"] > 8_000

@@ -44,6 +44,20 @@ def test_what_is_shown_can_be_read_back(drawn):
     assert distribution.parse(distribution.as_config(drawn), ()) == drawn
 
 
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"distribution": "gamma", "mean": 1.0, "cv": 1e-200}, "cv: expected"),
+        ({"distribution": "gamma", "mean": 1.0, "cv": 1e200}, "cv: expected"),
+        ({"distribution": "lognormal", "p50": 1.0, "p95": 1e300}, "too far from p50"),
+        ({"distribution": "lognormal", "p50": 1e300, "p95": 1e-300}, "too far from p50"),
+    ],
+)
+def test_a_spread_that_cannot_be_drawn_is_refused(section, why):
+    with pytest.raises(settings.ConfigError, match=why):
+        distribution.parse(section, ())
+
+
 def test_measured_numbers_come_from_a_column_of_a_file_beside_the_configuration(tmp_path):
     (tmp_path / "ttft.csv").write_text("when,ttft\n1,0.5\n2,0.75\n")
     config = tmp_path / "mock.yaml"

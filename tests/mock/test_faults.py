@@ -188,6 +188,23 @@ def test_comments_stand_before_events_and_not_in_json():
     assert seen(faults.Comments(), [Chunk(0.0, b"{}")]) == ([Chunk(0.0, b"{}")], None)
 
 
+@pytest.mark.parametrize("hiding", [faults.Comments(), faults.SplitPackets(seconds=0.0)])
+@pytest.mark.parametrize("fault", [faults.Truncate(after=2), ErrorEvent(after=2)])
+def test_faults_that_count_events_do_so_before_others_hide_them(hiding, fault):
+    there, back = (b"".join(data for _, data in told(both)) for both in ((hiding, fault), (fault, hiding)))
+
+    assert there == back
+    assert there.count(faults.DELTA) == 2
+
+
+def told(struck):
+    """What gets through until it breaks."""
+    try:
+        yield from faults.worsen(struck, stream())
+    except (Injected, Broken):
+        return
+
+
 def test_a_giant_event_is_as_large_as_asked():
     chunks, _ = seen(faults.GiantEvent(after=2, size=5000))
 
@@ -208,6 +225,8 @@ def test_another_content_type_is_a_header():
     [
         (Status(429, retry_after=2), {"retry-after": "2"}, None),
         (Status(429, retry_after=0.5, retry_after_as="ms"), {"retry-after-ms": "500"}, None),
+        (Status(429, retry_after=1234567), {"retry-after": "1234567"}, None),
+        (Status(429, retry_after=3000, retry_after_as="ms"), {"retry-after-ms": "3000000"}, None),
         (Status(429, retry_after=3, retry_after_as="date"), {}, 3.0),
         (Status(429, retry_after_as="absurd"), {"retry-after": "9999999999"}, None),
         (Status(529), {}, None),
@@ -319,6 +338,10 @@ def test_what_is_shown_can_be_read_back():
         ([{"code": 529}], r"faults.0.name: is missing \(known: status, "),
         ([{"name": "status"}], "faults.0.code: is missing"),
         ([{"name": "status", "code": 529, "shre": 1}], 'faults.0.shre: unknown key; did you mean "share"'),
+        ([{"name": "status", "code": 529, "retry_after": 1e300}], "faults.0.retry_after: expected less than"),
+        ([{"name": "status", "code": 529, "nth": 1}], "faults.0.nth: expected a list, got 1"),
+        ([{"name": "content_type", "type": "\u2603"}], "faults.0.type: "),
+        ([{"name": "content_type", "type": "text/html\r\nx-more: 1"}], "faults.0.type: "),
         ([7], "faults.0: expected a mapping with a name, got 7"),
         ({"name": "status"}, "faults: expected a list of faults"),
         ("status", "faults: expected a list of faults"),

@@ -195,3 +195,12 @@ def test_a_retry_count_that_is_none_counts_as_the_first_try(journal, text, count
     arrive(journal, headers={"x-stainless-retry-count": text}).close("complete", 102.0)
 
     assert closed(journal)[0].retry_count == count
+
+
+def test_a_name_of_megabytes_is_not_kept(journal):
+    attempt = arrive(journal)
+    attempt.labels = ask.Labels("m" * 1_000_000, None, "r" * 1_000_000)
+    attempt.refuse(404, 102.0)
+
+    [record] = closed(journal)
+    assert (record.model, record.request_id) == ("m" * 256, "r" * 256)

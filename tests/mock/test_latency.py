@@ -118,6 +118,7 @@ def test_one_family_can_read_at_once():
     ("section", "place", "reason"),
     [
         ({"ttft": {"p50": 2.0}}, "latency.ttft.p50", "p95 0.6 is below p50 2"),
+        ({"ttft": {"p95": 1e300}}, "latency.ttft.p95", "p95 1e+300 is too far from p50 0.2"),
         ({"ttft": {"p50": 2.0, "p95": 1.0}}, "latency.ttft.p95", "expected p95 >= p50"),
         ({"ttft": {"p50": 0}}, "latency.ttft.p50", "a lognormal needs p50 > 0"),
         ({"opus": {"ttft": {"p95": 0.1}}}, "latency.opus.ttft.p95", "is below p50"),

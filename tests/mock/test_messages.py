@@ -326,3 +326,43 @@ async def test_conservation_holds_through_a_mixed_afternoon(mocked):
         stats = await claude.call("GET", "/_mock/stats")
         assert (stats["running"], stats["queued"], stats["open"]) == (0, 0, 0)
         assert len(await claude.journal()) == 60
+
+
+async def test_the_wait_for_a_slot_begins_when_the_request_is_whole(mocked, steady):
+    async with mocked(latency=steady, capacity={"slots": 1, "max_queue_wait": 0.2}) as claude:
+        claude.ask("a")
+        slow = claude.ask("b")
+        read = slow._receive
+
+        async def late():
+            await asyncio.sleep(0.5 if not slow._asked else 0)
+            return await read()
+
+        slow._receive = late
+        await slow.ended()
+
+        [record] = await claude.journal()
+        assert (record["status"], record["t"]) == (529, 0.0)
+        assert record["queued"] == pytest.approx(0.2)
+
+
+async def test_an_upload_during_which_the_rehearsal_is_closed_gets_no_answer(mocked, steady):
+    async with mocked(latency=steady) as claude:
+        incoming = asyncio.Queue()
+        sent = []
+        headers = [(b"x-api-key", b"k"), (b"anthropic-version", b"2023-06-01")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": headers, "query_string": b""}
+
+        async def send(message):
+            sent.append(message)
+
+        await incoming.put({"type": "http.request", "body": b'{"model": ', "more_body": True})
+        uploading = asyncio.ensure_future(claude.app(scope, incoming.get, send))
+        await asyncio.sleep(1)
+        await claude.call("POST", "/_mock/close")
+        await incoming.put({"type": "http.request", "body": b"7}"})
+        await uploading
+
+        assert sent == []
+        assert [record["outcome"] for record in await claude.journal()] == ["left"]
+        assert (await claude.call("GET", "/_mock/stats"))["arrived"] == 0

@@ -153,3 +153,10 @@ def test_a_page_cursor_outlives_what_it_points_at():
 def test_a_cursor_of_somebody_else_is_refused(cursor):
     with pytest.raises(ApiError, match="page: Invalid cursor"):
         paging.behind([Numbered(1)], paging.Behind(page=cursor))
+
+
+def test_a_model_with_a_name_of_megabytes_is_unknown_and_forgotten():
+    looked_up = catalog._found.cache_info().misses
+
+    assert catalog.find("claude-opus-5" + "-" * 1_000_000) is None
+    assert catalog._found.cache_info().misses == looked_up

@@ -82,6 +82,16 @@ def test_between_moves_what_can_be_moved(under, target, moved):
     assert ramp.between(under, target, 0.5) == moved
 
 
+def test_a_ramp_does_not_go_beyond_its_end_where_another_entry_begins_a_rounding_error_before_it():
+    dip = {"at": 0.1, "for": 0.5, "ramp": 0.2, "capacity": {"slots": 0}}
+    other = {"at": 0.3, "for": 0.2, "capacity": {"order": "lifo"}}
+
+    [there] = at({"capacity": {"slots": 20}, "timeline": [dip, other]}, 0.3)
+
+    assert 0.3 < 0.1 + 0.2
+    assert there.capacity.slots == 0
+
+
 async def test_the_mock_follows_a_ramp_and_says_what_is_in_force(mocked):
     async with mocked(capacity={"slots": 100}, timeline=[entry(capacity={"slots": 0})]) as claude:
         await claude.call("POST", "/_mock/reset")

@@ -33,7 +33,7 @@ def test_what_is_shown_can_be_read_back(parsed):
     ("section", "reason"),
     [
         ({"also": {"x": "gpt-4"}}, "models.also.x: Claude has no model 'gpt-4'"),
-        ({"only": "claude-opus-5"}, "models.only: expected a valid tuple, got 'claude-opus-5'"),
+        ({"only": "claude-opus-5"}, "models.only: expected a list, got 'claude-opus-5'"),
         ({"olny": []}, 'models.olny: unknown key; did you mean "only"'),
     ],
 )

@@ -132,6 +132,10 @@ def test_an_error_is_raised_in_claudes_envelope(asked):
         ),
         ({"content": ["x"]}, "scripted.content.0: expected a valid dictionary, got 'x'"),
         ({"content": 3}, "scripted.content: "),
+        (
+            {"error": {"type": "x", "status": 529}},
+            "scripted.error.type: unknown key (known: status, message, details)",
+        ),
         ({"contents": []}, 'scripted.contents: unknown key; did you mean "content"?'),
         ({"stop_reason": "done"}, "scripted.stop_reason: "),
         ({"error": {"status": 418}}, "scripted.error.status: expected one of 400, 401, "),

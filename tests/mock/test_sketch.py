@@ -42,3 +42,9 @@ def test_a_long_ramp_names_only_where_it_begins_and_ends():
     [line, _] = drawn({"at": 0, "for": 20, "ramp": 20, "capacity": {"slots": 0}}, capacity={"slots": 100})
 
     assert " → ... → " in line
+
+
+def test_what_is_shorter_than_a_column_is_seen_all_the_same():
+    [line, _] = drawn({"at": 10.2, "for": 0.1, "capacity": {"slots": 0}}, {"at": 99, "for": 1, "limits": {}})
+
+    assert line.endswith("1000 → 0 → 1000")

@@ -5,6 +5,12 @@ import itertools
 
 import pytest
 
+from mockclaude.capacity import Capacity, Size, State
+from mockclaude.clock import Clock
+from mockclaude.journal import Journal
+from mockclaude.reply import Reply
+from mockclaude.slot import Slot
+
 STEADY = {"ttft": {"p50": 1.0, "p95": 1.0}, "tokens_per_second": 10, "tokens_per_delta": 1, "prefill": False}
 
 
@@ -116,3 +122,44 @@ async def test_work_that_runs_on_without_its_client_is_slowed_down_too(mocked):
 
         times = await ended(claude)
         assert times == {1: pytest.approx(4.0, abs=0.0055), 2: pytest.approx(4.0, abs=0.0055)}
+
+
+class Keeper:
+    """Who has one slot, and gives it to the next in line."""
+
+    def __init__(self):
+        self.capacity = Capacity(Size(slots=1, queue=None))
+        self.clock = Clock()
+        self.journal = Journal("test")
+        self.slots = {}
+
+    def offer(self, plan):
+        now = self.clock.now()
+        ticket = self.capacity.offer(now)
+        slot = self.slots[ticket] = Slot(self, ticket, self.journal.open({}, now, 0.0), plan)
+        if ticket.state is State.RUNNING:
+            slot.start(now)
+        return slot
+
+    def release(self, ticket, now, completed):
+        del self.slots[ticket]
+        for admitted in (self.capacity.leave if completed else self.capacity.abandon)(ticket, now):
+            self.slots[admitted].start(now)
+
+    def expire(self, ticket, now):
+        raise AssertionError("none of them may wait too long")
+
+
+async def test_what_cannot_be_planned_is_a_500_and_gives_its_slot_to_the_next(caplog):
+    keeper = Keeper()
+    first = keeper.offer(lambda: Reply(0.0, 0.0, 0, iter(())))
+    broken = [keeper.offer(lambda: 1 / 0) for _ in range(500)]
+    last = keeper.offer(lambda: Reply(0.0, 0.0, 0, iter(())))
+
+    first.complete()
+    await asyncio.wait_for(last.granted, 1)
+
+    assert {slot.refused.status for slot in broken if slot.granted.done()} == {500}
+    assert (keeper.capacity.running, keeper.capacity.queued, keeper.capacity.cancelled) == (1, 0, 500)
+    assert len(keeper.journal.open_attempts) == 1
+    assert "attempt 2: the mock itself failed" in caplog.text

@@ -114,3 +114,11 @@ def test_what_makes_no_sense_is_refused(arguments, reason):
 
     assert result.exit_code == 2
     assert reason in result.output
+
+
+@pytest.mark.parametrize("slots", [0, 1])
+def test_where_none_runs_beside_another_a_factor_slows_nothing_down(slots):
+    size = Size(slots=slots, slowdown=5.0)
+
+    assert theory.linear_of(size, 2.0) is None
+    assert theory.forecast(size, 2.0, 1.0, 10.0, 1) == theory.forecast(Size(slots=slots), 2.0, 1.0, 10.0, 1)

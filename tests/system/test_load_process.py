@@ -190,7 +190,8 @@ def drive(tmp_path: Path) -> Iterator[Callable[..., list[Sample]]]:
         (tmp_path / "scenario.yaml").write_text(SCENARIO % seconds)
         samples, events = tmp_path / "samples.jsonl", tmp_path / "events.jsonl"
         with Misbehaving(behaviour) as server:
-            plan = Plan(str(tmp_path / "scenario.yaml"), "default", 1, server.url, server.url, "k", str(samples), str(events))
+            scenario = str(tmp_path / "scenario.yaml")
+            plan = Plan(scenario, "default", 1, server.url, server.url, "k", str(samples), str(events))
             plan.write(tmp_path / "plan.json")
             finished = locust("-u", "1", "-r", "1", env={VARIABLE: str(tmp_path / "plan.json")})
         assert finished.returncode == 0, finished.stderr

@@ -165,7 +165,7 @@ def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
         (2, 8): 0.0,
         (10, 8): 1.0,
     }
-    assert row["agreement"] == {"cells": 4, "as_predicted": 4}
+    assert row["agreement"] == {"cells": 4, "as_predicted": 4, "astray": 0}
     assert command.leftovers() == []
 
 

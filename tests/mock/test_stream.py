@@ -1,0 +1,72 @@
+"""The sender by itself: what becomes of a reply that fails while it is sent."""
+
+import asyncio
+
+import pytest
+
+from mockclaude.clock import Clock
+from mockclaude.reply import Chunk, Reply
+from mockclaude.stream import Answer
+
+
+class Held:
+    """A slot that was granted at once, and an attempt's record with what an answer writes into it."""
+
+    n = 7
+    status = first_byte = first_token = None
+
+    def __init__(self, run):
+        self.granted = asyncio.get_running_loop().create_future()
+        self.granted.set_result(None)
+        self.reply = Reply(0.0, 0.1, 1, run)
+        self.refused = None
+        self.attempt = self
+        self.ends = []
+
+    def remaining(self, at):
+        return 0.0
+
+    def complete(self):
+        self.ends.append("complete")
+
+    def fail(self):
+        self.ends.append("fault")
+
+    def leave(self):
+        self.ends.append("left")
+
+
+def spoilt(whole):
+    yield Chunk(0.0, b"event: message_start\n\n")
+    if not whole:
+        raise ZeroDivisionError
+
+
+async def answered(slot):
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    answer = Answer(slot, {"request-id": "req_1", "content-type": "text/plain"}, Clock(), lambda error: None)
+    await answer({"type": "http"}, receive, send)
+    return sent
+
+
+async def test_a_reply_that_comes_to_its_end_is_complete():
+    slot = Held(spoilt(whole=True))
+
+    assert [message["type"] for message in await answered(slot)] == ["http.response.start", "http.response.body"]
+    assert slot.ends[0] == "complete"
+
+
+async def test_a_failure_of_the_mock_itself_is_not_taken_for_a_client_that_left(caplog):
+    slot = Held(spoilt(whole=False))
+
+    with pytest.raises(ZeroDivisionError):
+        await answered(slot)
+
+    assert (slot.ends[0], slot.status) == ("fault", 500)
+    assert "attempt 7: the mock itself failed" in caplog.text
