@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import typer
 
 from mockclaude import conform as conformity
@@ -28,6 +30,7 @@ def conform(
     captured, C inferred.
     Exit code 0: all passed; 1: some failed; 2: could not run.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     try:
         target = guard.check(base_url, allow_remote=allow_remote, i_will_pay=i_will_pay)
         if i_will_pay and not api_key:

@@ -606,16 +606,20 @@ def test_it_gives_up_after_three_requests_in_vain(mock):
     assert len(sent) == 4
 
 
-def test_an_interrupt_ends_it():
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN], ids=["shell", "background job"])
+def test_an_interrupt_ends_it(inherited):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
         words = [sys.executable, "-m", "mockclaude", "conform", f"http://127.0.0.1:{server.getsockname()[1]}"]
+        before = signal.signal(signal.SIGINT, inherited)
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        waiting, _ = server.accept()
-        with waiting:
-            waiting.recv(1)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
+        signal.signal(signal.SIGINT, before)
+        with process:
+            waiting, _ = server.accept()
+            with waiting:
+                waiting.recv(1)
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=10)
 
     assert process.returncode == 130
     assert "Traceback" not in errors
