@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from gateway_under_test import errors, logs, settings
-from gateway_under_test.routes import chat, health
+from gateway_under_test.routes import chat, health, messages
 from gateway_under_test.upstream import Upstream
 
 
@@ -48,9 +48,10 @@ def create_app(
         finally:
             watcher.cancel()
 
-    app = FastAPI(title="Gateway under test", lifespan=lifespan)
+    app = FastAPI(title="Gateway under test", lifespan=lifespan, redirect_slashes=False)
     app.state.upstream = upstream
     app.include_router(chat.router(chosen, upstream))
+    app.include_router(messages.router(chosen, upstream))
     app.include_router(health.router(upstream))
     app.add_middleware(logs.RequestLog, log=log, new_id=upstream.new_id)
     for kind in (errors.GatewayError, RequestValidationError, HTTPException):
@@ -65,6 +66,8 @@ async def tell(request: Request, error: Exception) -> JSONResponse:
             told = error
         case RequestValidationError():
             told = errors.Rejected(_first_problem(error), status=422)
+        case HTTPException(status_code=404):
+            told = errors.Rejected("Not found", status=404)
         case HTTPException():
             told = errors.Rejected(error.detail, status=error.status_code)
         case _:

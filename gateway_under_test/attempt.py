@@ -22,7 +22,7 @@ class Attempt:
 
     n: int
     request: logs.RequestLine
-    model: str
+    model: str | None
     log: logs.Log
     stopping: Callable[[], bool]
     patience: float = math.inf  # seconds from its start after which nobody waits for it

@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from gateway_under_test import relay
+
 # The types of Claude's error envelope, for an error event inside a 200 (docs: API errors).
 STATUS_OF = {
     "invalid_request_error": 400,
@@ -30,6 +32,14 @@ STATUS_OF = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+_TYPE_OF = {status: kind for kind, status in STATUS_OF.items()} | {408: "timeout_error"}
+_AS_CLAUDE = {
+    "shed": (529, "overloaded_error"),
+    "overloaded": (529, "overloaded_error"),
+    "unreachable": (502, "api_error"),
+    "upstream_error": (502, "api_error"),
+    "configuration": (500, "api_error"),
+}
 
 
 class GatewayError(Exception):
@@ -38,6 +48,7 @@ class GatewayError(Exception):
     type: ClassVar[str]
     status: int
     retryable: bool = False
+    answer: relay.Head | None = None  # what Claude said, for a caller to whom everything is passed on as it is
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -53,6 +64,24 @@ class GatewayError(Exception):
         if self.status not in (429, 503):
             return {}
         return {"retry-after": str(max(1, math.ceil(self.retry_after or 1)))}
+
+    def as_claude(self) -> tuple[int, str]:
+        """The status and the error type with which Claude would say it (docs: API errors)."""
+        if self.type in _AS_CLAUDE:
+            return _AS_CLAUDE[self.type]
+        return self.status, _TYPE_OF.get(self.status, "invalid_request_error")
+
+    def claude_body(self, request_id: str) -> dict[str, object]:
+        """Claude's envelope, the same in a response's body and in a stream's error event."""
+        error = {"type": self.as_claude()[1], "message": self.message}
+        return {"type": "error", "error": error, "request_id": request_id}
+
+    def claude_headers(self, request_id: str) -> dict[str, str]:
+        """The headers that go with Claude's envelope."""
+        status, _ = self.as_claude()
+        again = status in (409, 429) or status >= 500
+        close = {"connection": "close"} if status == 408 else {}  # the rest of the body need not come
+        return {**self.headers(), **close, "request-id": request_id, "x-should-retry": str(again).lower()}
 
 
 class Shed(GatewayError):

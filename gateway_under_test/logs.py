@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway_under_test import errors
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+CLAUDES = "/v1/"  # the paths below which we speak as Claude does
 SAMPLE_EVERY = 0.05
 LAG_WORTH_A_LINE = 0.25
 
@@ -122,8 +123,11 @@ class RequestLog:
 
 
 def answer(error: errors.GatewayError, line: RequestLine) -> JSONResponse:
-    """The response that tells `error`, noted in the request's line."""
+    """The response that tells `error`, noted in the request's line; below `CLAUDES` in Claude's envelope."""
     line.outcome = line.outcome or error.type
+    if line.path.startswith(CLAUDES):
+        told = error.claude_body(line.request_id)
+        return JSONResponse(told, error.as_claude()[0], error.claude_headers(line.request_id))
     return JSONResponse(error.body(line.request_id), error.status, error.headers())
 
 

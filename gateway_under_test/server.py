@@ -17,6 +17,7 @@ from gateway_under_test.upstream import Upstream
 
 GRACE = 1  # seconds that open requests get after SIGTERM
 KEEP_ALIVE = 75  # longer than callers and proxies keep an idle connection: it is never us who close one under a request
+CUT = "ASGI callable returned without completing response."  # uvicorn's words; it closes the connection then
 
 
 class Server(uvicorn.Server):
@@ -68,11 +69,12 @@ def serve(chosen: settings.Settings, listener: socket.socket) -> int:
     app.warn_of_strangers(log)
     application = app.create_app(chosen, log=log)
     theirs = logging.getLogger("uvicorn.error")
-    theirs.addFilter(_not_a_cancellation)
+    theirs.addFilter(_is_news)
     theirs.addHandler(_Lines(log))
     config = uvicorn.Config(
         application,
         access_log=False,
+        server_header=False,  # else it stood beside Claude's own
         log_config=None,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE,
@@ -103,6 +105,7 @@ def _exit_with(code: int) -> Callable[[int, FrameType | None], None]:
     return leave
 
 
-def _not_a_cancellation(record: logging.LogRecord) -> bool:
-    """A request cut at the end of the grace period has its line in our log; uvicorn's traceback adds nothing."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+def _is_news(record: logging.LogRecord) -> bool:
+    """Our log has a line for a request cut at the end of the grace period, and for an answer cut where Claude's was."""
+    cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cancelled and record.getMessage() != CUT

@@ -10,13 +10,13 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import anthropic
 import httpx2
 from anthropic._base_client import get_platform
 
-from gateway_under_test import errors, logs, settings
+from gateway_under_test import errors, logs, relay, settings
 from gateway_under_test.attempt import Attempt
 from gateway_under_test.resilience import budget, limiter
 from gateway_under_test.resilience.deadline import Deadline, ServiceTime
@@ -44,7 +44,22 @@ class Usage(NamedTuple):
 
 
 Piece = str | Usage
-Exchange = Callable[[Prompt, Attempt], AsyncGenerator[Piece, None]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """A request to Claude, whatever it is made of: how one attempt goes, and what the patterns need to know.
+
+    Requests of one `kind` take about the same time. A `streamed` answer may go on after its first piece; `patience`
+    are seconds after which it is of no use.
+    """
+
+    exchange: Callable[[Attempt], AsyncGenerator[T, None]]
+    kind: str
+    model: str | None
+    streamed: bool
+    patience: float = math.inf
 
 
 class Upstream:
@@ -63,7 +78,7 @@ class Upstream:
         self._log = log
         self._http_client = http_client
         self._rng = random.Random(seed)
-        self._service = ServiceTime()
+        self._service: dict[str, ServiceTime] = {}
         self._retry = Retry(attempts=chosen.attempts, **chosen.backoff.model_dump())
         earned, limit = chosen.retry_budget, chosen.concurrency
         self._budget = budget.Budget(earned.ratio, earned.burst) if earned else budget.Unlimited()
@@ -80,24 +95,35 @@ class Upstream:
 
     def ask(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer in one piece, then its Usage; raises GatewayError."""
-        return self._answer(prompt, request, self._create)
+        job = Job(lambda attempt: self._create(prompt, attempt), "chat", prompt.model, streamed=False)
+        return self._answer(job, request)
 
     def stream(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer piece by piece as Claude writes it, then its Usage; raises GatewayError."""
-        return self._answer(prompt, request, self._stream)
+        job = Job(lambda attempt: self._stream(prompt, attempt), "chat", prompt.model, streamed=True)
+        return self._answer(job, request)
 
-    async def _answer(
-        self, prompt: Prompt, request: logs.RequestLine, exchange: Exchange
-    ) -> AsyncGenerator[Piece, None]:
+    def pass_on(self, letter: relay.Letter, request: logs.RequestLine) -> AsyncGenerator[relay.Part, None]:
+        """Claude's answer to a caller's own request, byte for byte as it comes.
+
+        Raises GatewayError; if Claude itself refused, its `answer` is what it said. After the empty part an error is
+        for the log alone: the answer has passed, but was not what it should be.
+        """
+        patience = math.inf if letter.patience is None else letter.patience
+        job = Job(lambda attempt: self._relay(letter, attempt), letter.kind, letter.model, letter.streamed, patience)
+        return self._answer(job, request)
+
+    async def _answer(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
         """One request, with every pattern in the order in which it acts."""
-        deadline = Deadline.after(self._settings.deadline, request.started)
+        deadline = self._deadline(job, request)
+        service = self._service.setdefault(job.kind, ServiceTime())
         failure: errors.GatewayError | None = None
         told = False
         for n in itertools.count(1):
             try:
                 async with self._limiter.slot(deadline.at):  # full: Shed
-                    self._start_in_time(deadline, failure)  # it could not end in time: not started
-                    async with contextlib.aclosing(self._attempt(n, prompt, request, exchange, deadline)) as pieces:
+                    _start_in_time(deadline, service, failure)  # it could not end in time: not started
+                    async with contextlib.aclosing(self._attempt(n, job, request, deadline)) as pieces:
                         async for piece in pieces:
                             told = True
                             yield piece
@@ -105,34 +131,34 @@ class Upstream:
             except errors.GatewayError as error:
                 failure = error
                 # what the caller has seen cannot be taken back
-                wait = None if told else self._wait_before_next(n, error, deadline)
+                wait = None if told else self._wait_before_next(n, error, deadline, service)
                 if wait is None:
                     raise
             await asyncio.sleep(wait)
 
-    def _start_in_time(self, deadline: Deadline, failure: errors.GatewayError | None) -> None:
-        remaining = deadline.remaining(asyncio.get_running_loop().time())
-        if remaining <= 0 or remaining < self._service.expected:
-            raise failure or errors.Timeout(
-                f"not started: {max(0.0, remaining):.1f} s are left, an answer takes {self._service.expected:.1f} s"
-            )
+    def _deadline(self, job: Job[T], request: logs.RequestLine) -> Deadline:
+        ours = math.inf if self._settings.deadline is None else self._settings.deadline
+        seconds = min(ours, job.patience)
+        return Deadline.after(seconds if math.isfinite(seconds) else None, request.started)
 
-    def _wait_before_next(self, n: int, error: errors.GatewayError, deadline: Deadline) -> float | None:
+    def _wait_before_next(
+        self, n: int, error: errors.GatewayError, deadline: Deadline, service: ServiceTime
+    ) -> float | None:
         """Seconds until the next attempt; None if the classifier, the deadline or the budget says it is over."""
-        room = deadline.remaining(asyncio.get_running_loop().time()) - self._service.expected
+        room = deadline.remaining(asyncio.get_running_loop().time()) - service.expected
         wait = self._retry.next_wait(n, error, room, self._rng)
         return wait if wait is not None and self._budget.spend() else None
 
     async def _attempt(
-        self, n: int, prompt: Prompt, request: logs.RequestLine, exchange: Exchange, deadline: Deadline
-    ) -> AsyncGenerator[Piece, None]:
+        self, n: int, job: Job[T], request: logs.RequestLine, deadline: Deadline
+    ) -> AsyncGenerator[T, None]:
         """One HTTP attempt: the first piece within the attempt's timeout, all of it within the deadline."""
         now = asyncio.get_running_loop().time()
         until = deadline.within(self._settings.attempt_timeout, now)
-        over = deadline if exchange == self._stream else Deadline(until)  # a stream may go on after its first text
-        attempt = Attempt(n, request, prompt.model, self._log, lambda: self.draining, over.remaining(now))
+        over = deadline if job.streamed else Deadline(until)  # a stream may go on after its first piece
+        attempt = Attempt(n, request, job.model, self._log, lambda: self.draining, over.remaining(now))
         with self._opened(attempt), attempt:
-            async with contextlib.aclosing(exchange(prompt, attempt)) as pieces:
+            async with contextlib.aclosing(job.exchange(attempt)) as pieces:
                 while True:
                     try:
                         # around each step and never around a yield: between steps the caller's task may change
@@ -145,7 +171,7 @@ class Upstream:
                     yield piece
                     until = deadline.at
         self._budget.earn()
-        self._service.add(attempt.seconds)
+        self._service[job.kind].add(attempt.seconds)
 
     async def _create(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Piece, None]:
         with _translated(attempt):
@@ -185,12 +211,53 @@ class Upstream:
             raise errors.UpstreamError("Claude sent no text", retryable=False)
         yield Usage(attempt.input_tokens, attempt.output_tokens)
 
+    async def _relay(self, letter: relay.Letter, attempt: Attempt) -> AsyncGenerator[relay.Part, None]:
+        with _translated(attempt):
+            with _carrying(attempt):
+                response = await self._http.send(self._outward(letter, attempt), stream=True)
+            attempt.status_code = response.status_code
+            headers = relay.end_to_end(response.headers.raw, relay.NOT_GIVEN_BACK)
+            async with contextlib.aclosing(response), contextlib.aclosing(_parts(response)) as parts:
+                if response.status_code >= 400:
+                    body = b"".join([part async for part in parts])
+                    raise _refusal(relay.Head(response.status_code, headers, body), response.headers)
+                head = relay.Head(response.status_code, headers, await anext(parts, b""))
+                with _noting(attempt, relay.Reading(head)) as reading:
+                    yield head
+                    async for part in parts:
+                        await asyncio.sleep(0)  # a fast answer lets timers and other streams in
+                        reading.hear(part)
+                        yield part
+                    yield b""
+            if reading.failed is not None:
+                raise errors.from_claude(errors.STATUS_OF.get(reading.failed, 500))
+            if reading.broke_off:
+                raise errors.UpstreamError("Claude's answer broke off")
+
+    def _outward(self, letter: relay.Letter, attempt: Attempt) -> httpx2.Request:
+        """The caller's request with our credential, the request's id and what is left of its time."""
+        base = self._settings.anthropic_base_url.rstrip("/")
+        try:
+            url = httpx2.URL(base + letter.target.decode("latin-1"))
+        except httpx2.InvalidURL:
+            raise errors.Rejected("the path or the query is not one of a URL", status=400) from None
+        ours = {**self._client.auth_headers, **_labels(attempt), "accept-encoding": "identity"}
+        theirs = letter.header(b"x-stainless-retry-count") or b"0"
+        if attempt.n > 1 and theirs.isdigit() and len(theirs) < 10:
+            ours["x-stainless-retry-count"] = str(int(theirs) + attempt.n - 1)
+        asked = errors.seconds((letter.header(b"x-request-deadline") or b"").decode("latin-1"))
+        if asked is not None and asked < attempt.patience:
+            ours.pop("x-request-deadline", None)
+        headers = letter.outward([(name.lower().encode(), value.encode()) for name, value in ours.items()])
+        target = httpx2.URL(base).raw_path.rstrip(b"/") + letter.target  # as it came: a URL may write it otherwise
+        return httpx2.Request(letter.method, url, headers=headers, content=letter.body, extensions={"target": target})
+
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """The one client, for as long as the application lives; open attempts end before it closes."""
         self._settings.require_keys()
         assert self._settings.anthropic_api_key is not None
-        http_client = self._http_client or _http_client()
+        http_client = self._http = self._http_client or _http_client()
         http_client.event_hooks["request"].append(self._witness)
         self._client = anthropic.AsyncAnthropic(
             api_key=self._settings.anthropic_api_key.get_secret_value(),
@@ -252,24 +319,64 @@ def _http_client() -> httpx2.AsyncClient:
     )
 
 
-def _parameters(prompt: Prompt, attempt: Attempt) -> dict[str, Any]:
-    """The request's id goes out twice: gateways on the way strip headers, `metadata` survives more of them.
+def _start_in_time(deadline: Deadline, service: ServiceTime, failure: errors.GatewayError | None) -> None:
+    remaining = deadline.remaining(asyncio.get_running_loop().time())
+    if remaining <= 0 or remaining < service.expected:
+        raise failure or errors.Timeout(
+            f"not started: {max(0.0, remaining):.1f} s are left, an answer takes {service.expected:.1f} s"
+        )
 
-    `x-request-deadline`: seconds from now after which nobody waits for this attempt, so that who cannot serve it by
-    then need not begin.
-    """
-    request_id = attempt.request.request_id
-    headers = {"x-request-id": request_id, "x-stainless-retry-count": str(attempt.n - 1)}
-    if math.isfinite(attempt.patience):
-        headers["x-request-deadline"] = f"{attempt.patience:.3f}"
+
+def _parameters(prompt: Prompt, attempt: Attempt) -> dict[str, Any]:
+    """The request's id goes out twice: gateways on the way strip headers, `metadata` survives more of them."""
     return {
         "model": prompt.model,
         "max_tokens": prompt.max_tokens,
         "messages": [{"role": "user", "content": prompt.text}],
-        "metadata": {"user_id": request_id},
-        "extra_headers": headers,
+        "metadata": {"user_id": attempt.request.request_id},
+        "extra_headers": {**_labels(attempt), "x-stainless-retry-count": str(attempt.n - 1)},
         **({"system": prompt.system} if prompt.system is not None else {}),
     }
+
+
+def _labels(attempt: Attempt) -> dict[str, str]:
+    """What Claude is told of an attempt beside the request itself.
+
+    `x-request-deadline`: seconds from now after which nobody waits for this attempt, so that who cannot serve it by
+    then need not begin.
+    """
+    labels = {"x-request-id": attempt.request.request_id}
+    if math.isfinite(attempt.patience):
+        labels["x-request-deadline"] = f"{attempt.patience:.3f}"
+    return labels
+
+
+async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """The body's bytes as they arrive and undecoded; none of them empty."""
+    stream = response.stream
+    assert isinstance(stream, httpx2.AsyncByteStream)
+    async for part in stream:
+        if part:
+            yield part
+
+
+def _refusal(head: relay.Head, headers: httpx2.Headers) -> errors.GatewayError:
+    """Claude's error answer as our error, which carries it."""
+    error = errors.from_claude(head.status, errors.seconds(headers.get("retry-after")))
+    error.retryable = error.retryable and headers.get("x-should-retry") != "false"
+    error.answer = head
+    return error
+
+
+@contextlib.contextmanager
+def _noting(attempt: Attempt, reading: relay.Reading) -> Iterator[relay.Reading]:
+    """However much of an answer passes: what it says of itself goes into the attempt's line."""
+    try:
+        yield reading
+    finally:
+        reading.end()
+        attempt.model = attempt.request.model = reading.model or attempt.model
+        attempt.input_tokens, attempt.output_tokens = reading.input_tokens, reading.output_tokens
 
 
 @contextlib.contextmanager
@@ -295,6 +402,11 @@ def _translated(attempt: Attempt) -> Iterator[None]:
             attempt.sent = False
             raise errors.Unreachable("no connection to Claude") from error
         raise errors.UpstreamError("the connection to Claude broke") from error
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        attempt.sent = False
+        raise errors.Unreachable("no connection to Claude") from error
+    except httpx2.LocalProtocolError as error:
+        raise errors.Rejected("a header of the request cannot be sent on") from error
     except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
         raise errors.UpstreamError("the connection to Claude broke") from error
     except (ValueError, TypeError, AttributeError) as error:  # the SDK does not validate what it parses

@@ -99,6 +99,15 @@ class Claude(httpx2.AsyncBaseTransport):
 
         return step
 
+    @staticmethod
+    def sends(status: int, headers: dict[str, str], *parts: bytes | float | Exception, closes_in: float = 0.0) -> Step:
+        """Any answer at all: its bytes with pauses between them; an exception is a broken connection."""
+
+        async def step(request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(status, headers=headers, stream=Bytes(parts, closes_in))
+
+        return step
+
     def tells(self, text: str, every: float = 0.1) -> Step:
         """A whole stream: each word after a pause."""
         words = [part for word in text.split() for part in (every, word)]
@@ -122,6 +131,24 @@ class Stream(httpx2.AsyncByteStream):
         except (asyncio.CancelledError, GeneratorExit):
             self._claude.let_go += 1
             raise
+
+
+class Bytes(httpx2.AsyncByteStream):
+    def __init__(self, parts: tuple[bytes | float | Exception, ...], closes_in: float) -> None:
+        self._parts = parts
+        self._closes_in = closes_in
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(self._closes_in)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, Exception):
+                raise part
+            if isinstance(part, bytes):
+                yield part
+            else:
+                await asyncio.sleep(part)
 
 
 def message(text: str, tokens: tuple[int, int]) -> dict[str, Any]:
@@ -192,34 +219,55 @@ class Gateway:
     async def stream(self, message: str = "hi", **more: Any) -> httpx2.Response:
         return await self.caller.post("/chat/stream", json={"message": message, **more})
 
-    async def asgi(self, path: str, *, leave_after: float | None = None, gone: bool = False) -> list[dict[str, Any]]:
-        """One request without an HTTP client, so that its caller can leave in the middle; returns what was sent."""
-        body, sent = json.dumps({"message": "hi"}).encode(), []
-        incoming = iter([{"type": "http.request", "body": body}])
+    async def post(self, body: bytes | dict[str, Any], path: str = "/v1/messages", **headers: str) -> httpx2.Response:
+        """A request in Claude's own protocol."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.caller.post(path, content=content, headers={"anthropic-version": "2023-06-01", **headers})
+
+    async def asgi(
+        self,
+        path: str,
+        *body: bytes | float,
+        whole: bool = True,
+        method: str = "POST",
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        leave_after: float | None = None,
+        gone: bool = False,
+    ) -> list[dict[str, Any]]:
+        """One request without an HTTP client, so that its caller can leave in the middle; returns what was sent.
+
+        `body` is bytes and pauses, by default a message for `/chat`; unless it is `whole`, its end never comes.
+        """
+        parts = body or (json.dumps({"message": "hi"}).encode(),)
+        sent: list[dict[str, Any]] = []
+        incoming = iter((*parts, b"") if whole else parts)
+        said = {"x-api-key": "good", "content-type": "application/json", "x-request-id": "asgi-1", **(headers or {})}
 
         async def receive() -> dict[str, Any]:
-            if (message := next(incoming, None)) is not None:
-                return message
+            for part in incoming:
+                if isinstance(part, bytes):
+                    return {"type": "http.request", "body": part, "more_body": part != b""}
+                await asyncio.sleep(part)
             await asyncio.sleep(1e9 if leave_after is None else leave_after)
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             if gone:
                 raise OSError("the caller is gone")
-            sent.append(message)
+            sent.append({**message, "at": asyncio.get_running_loop().time()})
 
-        headers = [(b"x-api-key", b"good"), (b"content-type", b"application/json"), (b"x-request-id", b"asgi-1")]
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": "POST",
+            "method": method,
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
-            "headers": headers,
+            "headers": [(name.encode(), value.encode()) for name, value in said.items()],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
         }

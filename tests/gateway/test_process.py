@@ -158,6 +158,37 @@ async def test_a_stream_that_can_end_within_the_grace_period_does():
     assert 'data: {"text": "two"}' in rest and "data: [DONE]" in rest
 
 
+class EndlessClaude(SilentClaude):
+    """Begins a stream and never ends it."""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        writer.write(event("ping"))
+        await super().handle(reader, writer)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_sigterm_tells_who_speaks_claudes_protocol_in_it(begun):
+    claude = EndlessClaude() if begun else SilentClaude()
+    server = await asyncio.start_server(claude.handle, "127.0.0.1", 0)
+    claude.port = server.sockets[0].getsockname()[1]
+
+    async with serving(claude) as gateway, caller(gateway.url) as client:
+        asked = asyncio.create_task(client.post("/v1/messages", content=b'{"stream":true}'))
+        async with asyncio.timeout(10):
+            await claude.arrived.wait()
+        await asyncio.sleep(0.2)
+        code, lines, err = await gateway.stop(signal.SIGTERM)
+        response = await asked
+    server.close()
+
+    said = response.text.removeprefix(event("ping").decode()).removeprefix("event: error\ndata: ") if begun else None
+    error = json.loads(said or response.text)
+    assert (code, err, response.status_code) == (0, "", 200 if begun else 529)
+    assert (error["type"], error["error"]["type"]) == ("error", "overloaded_error")
+    assert [line["outcome"] for line in lines if line["event"] in ("attempt", "request")] == ["aborted"] * 2
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_a_signal_ends_an_idle_gateway(claude, number, code):
     async with serving(claude) as gateway:
