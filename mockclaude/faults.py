@@ -19,7 +19,7 @@ from pydantic import Field, Strict
 
 from mockclaude import settings, wire
 from mockclaude.aim import Aim, Facts
-from mockclaude.reply import Chunk
+from mockclaude.reply import Broken, Chunk
 
 Count = Annotated[int, Strict(), Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -62,15 +62,6 @@ class Injected(wire.ApiError):
         """A proxy's page."""
         reason = HTTPStatus(self.status).phrase if self.status in REASONS else "Overloaded"
         return HTML.format(status=self.status, reason=reason).encode()
-
-
-class Broken(Exception):
-    """The answer is over, though it is not whole: by a clean end, a closed connection (FIN) or a reset one (RST)."""
-
-    def __init__(self, at: float, how: Literal["end", "fin", "rst"]) -> None:
-        super().__init__(how)
-        self.at = at
-        self.how = how
 
 
 class Fault(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mockclaude import wire
 from mockclaude.draw import Draw
@@ -27,6 +27,15 @@ class Chunk(NamedTuple):
     data: bytes
 
 
+class Broken(Exception):
+    """The answer is over, though it is not whole: by a clean end, a closed connection (FIN) or a reset one (RST)."""
+
+    def __init__(self, at: float, how: Literal["end", "fin", "rst"]) -> None:
+        super().__init__(how)
+        self.at = at
+        self.how = how
+
+
 class Reply(NamedTuple):
     """A planned reply: seconds to the first token, seconds a token, how many tokens, and the lazy run of chunks."""
 
@@ -34,8 +43,6 @@ class Reply(NamedTuple):
     pace: float
     tokens: int
     run: Iterator[Chunk]
-    broken: bool = False
-    """It ends as no reply should: a recording of one that was broken off."""
 
     @property
     def seconds(self) -> float:
@@ -76,8 +83,16 @@ def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Dr
 
 def _again(ask: Ask, take: Take, draw: Draw) -> Reply:
     pace = max(take.seconds - take.ttft, ROUNDING) / max(take.tokens, 1)
-    run = (Chunk(at, data) for at, data in replay.chunks(take, ask, draw))
-    return Reply(take.ttft, pace, take.tokens, run, broken=take.whole is None)
+    return Reply(take.ttft, pace, take.tokens, _recorded(ask, take, draw))
+
+
+def _recorded(ask: Ask, take: Take, draw: Draw) -> Iterator[Chunk]:
+    """What was said then; if that was broken off, so is this."""
+    at = 0.0
+    for at, data in replay.chunks(take, ask, draw):
+        yield Chunk(at, data)
+    if take.whole is None:
+        raise Broken(at, "end")
 
 
 def _document(

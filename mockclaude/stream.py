@@ -20,7 +20,6 @@ log = logging.getLogger("mockclaude")
 GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer, and one that is coarser would be polled."""
 
-
 STREAMED = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
@@ -29,10 +28,11 @@ class Left(Exception):
 
 
 class Silence(Response):
-    """The answer to nobody: the client has gone."""
+    """No answer: the client has gone, or the rehearsal is over."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send nothing."""
+        """Close the connection without a word: the web server would say 500 in its place."""
+        connection.cut(scope, "fin")
 
 
 class Answer(Response):
@@ -68,7 +68,7 @@ class Answer(Response):
                 elif planned is not None:
                     await self._send(planned, gone, scope, send)
         except Left:
-            connection.cut(scope, "fin")  # without a word: the web server would say 500 in its place
+            await Silence()(scope, receive, send)
         except Exception:  # nobody left: the journal must not say so
             log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
             self._slot.attempt.status = self._slot.attempt.status or 500
@@ -89,15 +89,12 @@ class Answer(Response):
     async def _send(self, planned: reply.Reply, gone: asyncio.Task[None], scope: Scope, send: Send) -> None:
         try:
             await self._pace(planned, gone, send)
-            if planned.broken:
-                self._slot.fail()
-            else:
-                self._slot.complete()
+            self._slot.complete()
         except faults.Injected as error:
             await self._until(error.at, gone)
             await self._write([error.event(self._request_id, random.Random(self._request_id))], send, last=True)
             self._slot.fail()
-        except faults.Broken as error:
+        except reply.Broken as error:
             await self._until(error.at, gone)
             if error.how == "end":
                 await self._write([b""], send, last=True)
@@ -117,7 +114,7 @@ class Answer(Response):
                 due.append(chunk.data)
                 if attempt.first_token is None and faults.DELTA in chunk.data:
                     attempt.first_token = self._clock.now()
-        except (faults.Injected, faults.Broken):
+        except (faults.Injected, reply.Broken):
             await self._write(due, send)
             raise
         if gone.done():

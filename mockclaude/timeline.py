@@ -50,16 +50,20 @@ SHOWN: Mapping[str, Callable[[Any], object]] = {
 """Section -> how what is in force is said in the words of a configuration."""
 
 
-class _Entry(settings.Section):
-    at: Annotated[float, Strict(), Ge(0)]
-    seconds: Annotated[float, Strict(), Gt(0)] = Field(alias="for")
-    ramp: Annotated[float, Strict(), Gt(0)] | None = None
+class _Sections(settings.Section):
+    # Each is read by the module that owns it.
     latency: object = None
     capacity: object = None
     limits: object = None
     faults: object = None
     responders: object = None
     models: object = None
+
+
+class _Entry(_Sections):
+    at: Annotated[float, Strict(), Ge(0)]
+    seconds: Annotated[float, Strict(), Gt(0)] = Field(alias="for")
+    ramp: Annotated[float, Strict(), Gt(0)] | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> _Entry:
@@ -92,14 +96,8 @@ class _Entry(settings.Section):
         return self.model_copy(update=moved)
 
 
-class _Document(settings.Section):
+class _Document(_Sections):
     seed: Annotated[int, Strict()] | None = None
-    latency: object = None
-    capacity: object = None
-    limits: object = None
-    faults: object = None
-    responders: object = None
-    models: object = None
     timeline: object = None
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 Json = Mapping[str, Any]
 
-EVENT = re.compile(rb"event: ([a-z_]+)\ndata: ([^\n]*)\n\n")
 BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 

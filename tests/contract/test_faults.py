@@ -156,3 +156,18 @@ def test_a_rehearsal_that_is_over_closes_connections_and_answers_nobody_who_wait
 
 
 SLOW = {"ttft": {"p50": 5, "p95": 5}}
+
+
+def test_an_upload_during_which_the_rehearsal_is_closed_gets_no_answer_at_all(mock):
+    host, port = mock.url.removeprefix("http://").split(":")
+    body = json.dumps(ASK).encode()
+    head = f"POST /v1/messages HTTP/1.1\r\nhost: mock\r\nx-api-key: a\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as peer:
+        peer.sendall(head.encode() + body[:10])
+        while not mock.stats()["open"]:
+            time.sleep(0.01)
+        mock.close()
+        peer.sendall(body[10:])
+
+        assert peer.recv(65536) == b""
+    assert mock.journal()[0]["outcome"] == "left"

@@ -5,8 +5,8 @@ import pytest
 
 from mockclaude import catalog, faults, wire
 from mockclaude.aim import Facts, Match
-from mockclaude.faults import Broken, ErrorEvent, Injected, Status
-from mockclaude.reply import Chunk
+from mockclaude.faults import ErrorEvent, Injected, Status
+from mockclaude.reply import Broken, Chunk
 from mockclaude.request.ask import Ask
 from mockclaude.settings import ConfigError
 
