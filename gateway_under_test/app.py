@@ -14,8 +14,12 @@ from sse_starlette.sse import AppStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from gateway_under_test import errors, logs, settings
-from gateway_under_test.routes import chat, health, messages
+from gateway_under_test import auth, cache, errors, logs, prompts, settings, store, tracing
+from gateway_under_test.attempt import Telemetry
+from gateway_under_test.metrics import Metrics
+from gateway_under_test.routes import analyze, batch, chat, health, leaving, messages, route, summarize
+from gateway_under_test.routes import metrics as figures
+from gateway_under_test.tasks import Tasks
 from gateway_under_test.upstream import Upstream
 
 
@@ -24,6 +28,7 @@ def create_app(
     *,
     http_client: httpx2.AsyncClient | None = None,
     log: logs.Log | None = None,
+    tracer: tracing.Tracing | None = None,
     seed: int | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI application; without settings it reads the environment (raises SettingsError).
@@ -31,11 +36,21 @@ def create_app(
     Time is that of the event loop it runs on. An injected `http_client` is the caller's to close. `seed` makes the
     jitter and new request ids repeatable.
     """
-    log = log or logs.make()
-    if chosen is None:
+    strange = chosen is None
+    chosen = chosen or settings.Settings.load()
+    log = log or logs.make(secrets=secrets_of(chosen))
+    if strange:
         warn_of_strangers(log)
-        chosen = settings.Settings.load()
-    upstream = Upstream(chosen, log, http_client=http_client, seed=seed)
+    known = [name for name in (chosen.model, chosen.fallback_model) if name]
+    metrics = Metrics(known, worker=str(os.getpid()) if chosen.workers > 1 else None)
+    tracer = tracer or tracing.make(chosen.anthropic_base_url, known)
+    shared = store.Redis(chosen.redis_url, log) if chosen.redis_url else None
+    answers = cache.Answers(chosen.cache.ttl, chosen.cache.size, shared) if chosen.cache else cache.NoCache()
+    telemetry = Telemetry(log, metrics, tracer, stopping=lambda: upstream.draining)
+    upstream = Upstream(chosen, telemetry, answers, http_client=http_client, seed=seed)
+    metrics.watch(upstream.state)
+    keys, registry = auth.Keys(chosen, log), prompts.Prompts(chosen.prompts, log)
+    background = Tasks(chosen.task_ttl, log, shared, at_once=chosen.batch_concurrency)
     # sse-starlette would cut every stream at SIGTERM; the server's grace period decides instead
     AppStatus.enable_automatic_graceful_drain = False
 
@@ -43,19 +58,30 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         watcher = asyncio.create_task(logs.watch_loop(log))
         try:
-            async with upstream.connected():
+            async with contextlib.AsyncExitStack() as held:
+                if shared:
+                    await held.enter_async_context(shared.connected())
+                await held.enter_async_context(upstream.connected())
+                await held.enter_async_context(background.living(chosen.drain))
+                app.state.zombies = None
+                if not chosen.cancel_upstream:
+                    app.state.zombies = await held.enter_async_context(leaving.Zombies())
                 yield
         finally:
             watcher.cancel()
 
-    app = FastAPI(title="Gateway under test", lifespan=lifespan, redirect_slashes=False)
-    app.state.upstream = upstream
-    app.include_router(chat.router(chosen, upstream))
-    app.include_router(messages.router(chosen, upstream))
-    app.include_router(health.router(upstream))
-    app.add_middleware(logs.RequestLog, log=log, new_id=upstream.new_id)
+    app = FastAPI(title="Gateway under test", lifespan=lifespan, redirect_slashes=False, telemetry=tracer.telemetry)
+    app.state.upstream, app.state.tasks = upstream, background
+    for each in (chat, batch, route, messages):
+        app.include_router(each.router(chosen, upstream, keys))
+    app.include_router(summarize.router(chosen, upstream, keys, registry))
+    app.include_router(analyze.router(chosen, upstream, keys, registry, background))
+    app.include_router(health.router(chosen, upstream, shared))
+    app.include_router(figures.router(metrics))
+    app.add_middleware(logs.RequestLog, log=log, new_id=upstream.new_id, metrics=metrics, tracing=tracer)
     for kind in (errors.GatewayError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, tell)
+    app.add_exception_handler(leaving.Gone, leaving.silence)
     return app
 
 
@@ -72,7 +98,15 @@ async def tell(request: Request, error: Exception) -> JSONResponse:
             told = errors.Rejected(error.detail, status=error.status_code)
         case _:
             raise error
-    return logs.answer(told, request.state.line)
+    response = logs.answer(told, request.state.line)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)  # `allow` of a 405 (RFC 9110, section 15.5.6)
+    return response
+
+
+def secrets_of(chosen: settings.Settings) -> list[str]:
+    """What no log may show."""
+    return [key.get_secret_value() for key in (chosen.anthropic_api_key, *chosen.valid_api_keys) if key]
 
 
 def warn_of_strangers(log: logs.Log) -> None:

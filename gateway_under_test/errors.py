@@ -2,7 +2,9 @@
 
 GatewayError
   Shed           503  we are full, or stopping
+    CircuitOpen  503  Claude failed too often of late: it is left alone for a while
   Throttled      429  Claude's rate limit                              retryable
+    SpendCap     429  the organization's spend cap, until its date     not
   Overloaded     503  Claude has no capacity (529)                     retryable
   Unreachable    503  no connection to Claude                          retryable
   Timeout        504  the attempt or the request ran out of time       retryable
@@ -14,7 +16,11 @@ GatewayError
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
 
 from gateway_under_test import relay
 
@@ -32,6 +38,9 @@ STATUS_OF = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+SPEND_CAP = "enforced_spend_limit_reached"
+AGAIN_ON = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
+"""When a spend cap ends: Claude says it in the message alone (docs: API errors)."""
 _TYPE_OF = {status: kind for kind, status in STATUS_OF.items()} | {408: "timeout_error"}
 _AS_CLAUDE = {
     "shed": (529, "overloaded_error"),
@@ -48,6 +57,7 @@ class GatewayError(Exception):
     type: ClassVar[str]
     status: int
     retryable: bool = False
+    final: bool = False  # not tried again by anybody, however naive: nothing was asked of Claude
     answer: relay.Head | None = None  # what Claude said, for a caller to whom everything is passed on as it is
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -87,12 +97,23 @@ class GatewayError(Exception):
 class Shed(GatewayError):
     type = "shed"
     status = 503
+    final = True
+
+
+class CircuitOpen(Shed):
+    """`retry_after` is the time until Claude is asked again."""
 
 
 class Throttled(GatewayError):
     type = "throttled"
     status = 429
     retryable = True
+
+
+class SpendCap(Throttled):
+    """`retry_after` is the time until the date that Claude names; None if it names none."""
+
+    retryable = False
 
 
 class Overloaded(GatewayError):
@@ -136,8 +157,17 @@ class Configuration(GatewayError):
     status = 500
 
 
-def from_claude(status: int, retry_after: float | None = None) -> GatewayError:
-    """The error that Claude's HTTP `status` means to our caller."""
+def from_claude(
+    status: int, headers: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+) -> GatewayError:
+    """The error that Claude's HTTP `status` means to our caller; it is not tried again if Claude says so."""
+    headers = headers or {}
+    error = _spend_cap(headers, body or {}) or _of_status(status, seconds(headers.get("retry-after")))
+    error.retryable = error.retryable and headers.get("x-should-retry") != "false"
+    return error
+
+
+def _of_status(status: int, retry_after: float | None) -> GatewayError:
     match status:
         case 429:
             return Throttled("Claude's rate limit is reached; try again later", retry_after=retry_after)
@@ -152,6 +182,25 @@ def from_claude(status: int, retry_after: float | None = None) -> GatewayError:
             return Rejected(f"Claude does not accept the request (its status {status})", retryable=status in (408, 409))
         case _:
             return UpstreamError(f"Claude failed (its status {status})", retryable=status >= 500)
+
+
+def _spend_cap(headers: Mapping[str, str], body: Mapping[str, Any]) -> SpendCap | None:
+    error = body.get("error")
+    details = error.get("details") if isinstance(error, dict) else None
+    if not isinstance(error, dict) or not isinstance(details, dict) or details.get("error_code") != SPEND_CAP:
+        return None
+    return SpendCap("Claude's spend cap is reached", retry_after=_until(str(error.get("message")), headers))
+
+
+def _until(message: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds until the date in `message`, by Claude's own clock: its `date` header."""
+    named = AGAIN_ON.search(message)
+    try:
+        said = parsedate_to_datetime(headers.get("date", ""))
+        again = datetime.strptime(f"{named[1]} {named[2]}", "%Y-%m-%d %H:%M") if named else said
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, (again.replace(tzinfo=UTC) - said).total_seconds()) if named else None
 
 
 def seconds(retry_after: str | None) -> float | None:

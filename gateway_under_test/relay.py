@@ -119,19 +119,19 @@ class Reading:
     def end(self) -> None:
         """There are no more."""
         if not self._streams:
-            self._take(_parsed(self._held))
+            self._take(parsed(self._held))
 
     def _note(self, event: bytes) -> None:
         name, _, data = event.partition(b"\ndata:")
         match name.removeprefix(b"event:").strip():
             case b"message_start":
-                self._take(_object(_parsed(data).get("message")))
+                self._take(_object(parsed(data).get("message")))
             case b"message_delta":
-                self._take(_parsed(data))
+                self._take(parsed(data))
             case b"message_stop":
                 self._stopped = True
             case b"error":
-                self.failed = str(_object(_parsed(data).get("error")).get("type"))
+                self.failed = str(_object(parsed(data).get("error")).get("type"))
 
     def _take(self, said: dict[str, Any]) -> None:
         usage = _object(said.get("usage"))
@@ -141,7 +141,7 @@ class Reading:
             self.model = model
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def parsed(data: bytes) -> dict[str, Any]:
     try:
         return _object(json.loads(data))
     except (ValueError, RecursionError):

@@ -1,17 +1,6 @@
-"""Every pattern's switch, and the two presets that set them all.
+"""Where the settings come from: given in code, the environment, a preset; and what is said of wrong ones.
 
-    switch                       naive   production   what it decides
-    attempts                     3       3            total tries of one request, the first included
-    backoff.base                 0.5     0.25         seconds before the first retry; doubles with each
-    backoff.cap                  8       8            the longest backoff, seconds
-    backoff.jitter               none    full         full: uniform between 0 and the backoff
-    backoff.honour_retry_after   false   true         wait at least as long as Claude asks
-    retry_budget                 none    0.1, 10      {ratio, burst}: retries earned per success, and saved at most
-    concurrency                  none    100, 0.5     {limit, max_wait}: attempts at once, seconds in the queue
-    deadline                     none    60           seconds for a request with all its attempts
-    attempt_timeout              none    30           seconds for an attempt; for a stream, to its first text
-
-Each is read from `GATEWAY_<SWITCH>`, nested ones as `GATEWAY_RETRY_BUDGET__RATIO`. A preset is the lowest priority
+A switch is read from `GATEWAY_<SWITCH>`, nested ones as `GATEWAY_RETRY_BUDGET__RATIO`. A preset is the lowest priority
 and is merged key by key under what is given; `none` or an empty value switches a pattern off.
 """
 
@@ -21,37 +10,17 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway_under_test.switches import PRESETS, SECTIONS, Given, Section, Switched
+
 PREFIX = "GATEWAY_"
-
-Given = dict[str, Any]  # settings by name, sections nested
-
-PRESETS: dict[str, Given] = {
-    "naive": {
-        "attempts": 3,
-        "backoff": {"base": 0.5, "cap": 8.0, "jitter": "none", "honour_retry_after": False},
-        "retry_budget": None,
-        "concurrency": None,
-        "deadline": None,
-        "attempt_timeout": None,
-    },
-    "production": {
-        "attempts": 3,
-        "backoff": {"base": 0.25, "cap": 8.0, "jitter": "full", "honour_retry_after": True},
-        "retry_budget": {"ratio": 0.1, "burst": 10.0},
-        "concurrency": {"limit": 100, "max_wait": 0.5},
-        "deadline": 60.0,
-        "attempt_timeout": 30.0,
-    },
-}
-
-Off = BeforeValidator(lambda value: None if value in ("none", "") else value)
-Seconds = Annotated[float, Field(gt=0)]
+UNPREFIXED = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "REDIS_URL", "VALID_API_KEYS_FILE")
+"""Names that other programs use too."""
 
 
 class Problem(NamedTuple):
@@ -69,48 +38,10 @@ class SettingsError(ValueError):
         super().__init__("; ".join(_line(problem) for problem in self.problems))
 
 
-class Section(BaseModel):
-    """A pattern's own settings."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Backoff(Section):
-    """How long to wait before a retry."""
-
-    base: float = Field(0.25, ge=0)
-    cap: float = Field(8.0, ge=0)
-    jitter: Literal["none", "full"] = "full"
-    honour_retry_after: bool = True
-
-
-class RetryBudget(Section):
-    """Retries are paid with what successes earn."""
-
-    ratio: float = Field(0.1, ge=0)
-    burst: float = Field(10.0, ge=0)
-
-
-class Concurrency(Section):
-    """Attempts in flight at once, and how long others may wait for a place."""
-
-    limit: int = Field(100, ge=1)
-    max_wait: float = Field(0.5, ge=0)
-
-
-class Switches(BaseSettings):
+class Switches(Switched, BaseSettings):
     """What a scenario's variant may set."""
 
     model_config = SettingsConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    preset: Literal["naive", "production"] = "production"
-    attempts: int = Field(ge=1)
-    backoff: Backoff
-    retry_budget: Annotated[RetryBudget | None, Off]
-    concurrency: Annotated[Concurrency | None, Off]
-    deadline: Annotated[Seconds | None, Off]
-    attempt_timeout: Annotated[Seconds | None, Off]
-    model: str = Field("claude-haiku-4-5", min_length=1)
 
     @classmethod
     def settings_customise_sources(
@@ -131,6 +62,11 @@ class Settings(Switches):
     anthropic_base_url: str = Field("https://api.anthropic.com", pattern=r"^https?://")
     anthropic_api_key: SecretStr | None = None
     valid_api_keys: tuple[SecretStr, ...] = ()
+    valid_api_keys_file: str | None = None
+    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://")
+    prompts: str | None = None
+    task_ttl: float = Field(3600.0, gt=0)
+    workers: int = Field(1, ge=1)
 
     @classmethod
     def settings_customise_sources(
@@ -157,7 +93,7 @@ class Settings(Switches):
         missing = []
         if self.anthropic_api_key is None:
             missing.append(Problem(("ANTHROPIC_API_KEY",), "is not set; expected the key to use with Claude"))
-        if not self.valid_api_keys:
+        if not self.valid_api_keys and not self.valid_api_keys_file:
             text = "is not set; expected the callers' keys, separated by commas"
             missing.append(Problem(("VALID_API_KEYS",), text))
         if missing:
@@ -179,7 +115,7 @@ def from_environment(environ: Mapping[str, str]) -> Given:
     given: Given = {}
     for name in sorted(environ):  # the shorter name first: a nested one refines it
         path = name.removeprefix(PREFIX).lower().split("__")
-        if not name.startswith(PREFIX) or path[0] not in Switches.model_fields:
+        if not name.startswith(PREFIX) or path[0] not in PREFIXED:
             continue
         at = given
         for part in path[:-1]:
@@ -187,7 +123,7 @@ def from_environment(environ: Mapping[str, str]) -> Given:
                 at[part] = {}
             at = at[part]
         at[path[-1]] = _value(environ[name])
-    for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
+    for name in UNPREFIXED:
         if environ.get(name):
             given[name.lower()] = environ[name]
     if keys := tuple(key.strip() for key in environ.get("VALID_API_KEYS", "").split(",") if key.strip()):
@@ -200,7 +136,7 @@ def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
 
     A warning and not an error: Kubernetes sets GATEWAY_SERVICE_HOST and more for a service called "gateway".
     """
-    names = [field.upper() for field in Switches.model_fields]
+    names = [field.upper() for field in PREFIXED]
     roots = {name: name.removeprefix(PREFIX).split("__")[0] for name in sorted(environ) if name.startswith(PREFIX)}
     nearest = {name: _nearest(root, names) for name, root in roots.items() if root not in names}
     return {name: guess and PREFIX + guess for name, guess in nearest.items()}
@@ -265,9 +201,5 @@ def _line(problem: Problem) -> str:
     return f"{'.'.join(map(str, problem.loc)) or 'settings'}: {problem.message}"
 
 
-_SECTIONS: dict[tuple[str | int, ...], type[BaseModel]] = {
-    (): Switches,
-    ("backoff",): Backoff,
-    ("retry_budget",): RetryBudget,
-    ("concurrency",): Concurrency,
-}
+PREFIXED = [name for name in Settings.model_fields if name.upper() not in (*UNPREFIXED, "VALID_API_KEYS")]
+_SECTIONS: dict[tuple[str | int, ...], type[BaseModel]] = {(): Switches, **SECTIONS}

@@ -1,50 +1,38 @@
-"""Claude, seen from here: the only module that speaks to it, and the one screen where the patterns compose."""
+"""Claude behind the patterns that the settings switch on, and the one screen where they compose."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import anthropic
 import httpx2
-from anthropic._base_client import get_platform
 
-from gateway_under_test import errors, logs, relay, settings
-from gateway_under_test.attempt import Attempt
-from gateway_under_test.resilience import budget, limiter
-from gateway_under_test.resilience.deadline import Deadline, ServiceTime
-from gateway_under_test.resilience.retry import Retry
+from gateway_under_test import cache, errors, logs, race, relay, settings
+from gateway_under_test.attempt import Attempt, Telemetry
+from gateway_under_test.claude import Claude, Piece, Prompt, Usage
+from gateway_under_test.detached import Detached
+from gateway_under_test.patterns import Patterns, Place
+from gateway_under_test.resilience.deadline import Deadline
 
-# Which attempt the http client is busy with: its hooks see a request and nothing of ours.
-_current: ContextVar[Attempt] = ContextVar("attempt")
+__all__ = ["Piece", "Prompt", "Reply", "Upstream", "Usage"]
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What is asked of Claude."""
+class Reply(NamedTuple):
+    """A whole answer, the model that gave it, and whether it had been given before."""
 
     text: str
-    system: str | None
+    usage: Usage
     model: str
-    max_tokens: int
-
-
-class Usage(NamedTuple):
-    """The tokens of a complete answer; always the last piece of it."""
-
-    input: int
-    output: int
-
-
-Piece = str | Usage
-T = TypeVar("T")
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,37 +40,45 @@ class Job(Generic[T]):
     """A request to Claude, whatever it is made of: how one attempt goes, and what the patterns need to know.
 
     Requests of one `kind` take about the same time. A `streamed` answer may go on after its first piece; `patience`
-    are seconds after which it is of no use.
+    are seconds after which it is of no use. Another model may answer unless the job is `bound` to its own.
     """
 
     exchange: Callable[[Attempt], AsyncGenerator[T, None]]
     kind: str
-    model: str | None
+    model: str
     streamed: bool
+    bound: bool = False
     patience: float = math.inf
 
 
+@dataclass(frozen=True)
+class Time:
+    """By when the first piece must be here, and by when all of it."""
+
+    first: Deadline
+    whole: Deadline
+
+
 class Upstream:
-    """Claude behind the patterns that the settings switch on."""
+    """Claude, as the routes see it."""
 
     def __init__(
         self,
         chosen: settings.Settings,
-        log: logs.Log,
+        telemetry: Telemetry,
+        answers: cache.Cache,
         *,
         http_client: httpx2.AsyncClient | None = None,
         seed: int | None = None,
     ) -> None:
         self.draining = False
         self._settings = chosen
-        self._log = log
-        self._http_client = http_client
+        self._telemetry = telemetry
+        self._answers = answers
+        self._claude = Claude(chosen, http_client=http_client)
+        self._patterns = Patterns(chosen)
         self._rng = random.Random(seed)
-        self._service: dict[str, ServiceTime] = {}
-        self._retry = Retry(attempts=chosen.attempts, **chosen.backoff.model_dump())
-        earned, limit = chosen.retry_budget, chosen.concurrency
-        self._budget = budget.Budget(earned.ratio, earned.burst) if earned else budget.Unlimited()
-        self._limiter = limiter.Limiter(limit.limit, limit.max_wait) if limit else limiter.Unlimited()
+        self._detached = Detached()
         self._open: set[Attempt] = set()
 
     def drain(self) -> None:
@@ -93,14 +89,43 @@ class Upstream:
         """An id for a request that came without one."""
         return f"{self._rng.getrandbits(128):032x}"
 
+    def state(self) -> dict[str, Any]:
+        """What the patterns stand at: for `/readyz` and for metrics."""
+        return self._patterns.state()
+
+    async def answer(self, prompt: Prompt, request: logs.RequestLine) -> Reply:
+        """The whole answer, perhaps one that was given before; raises GatewayError."""
+
+        async def asked() -> cache.Row:
+            async with contextlib.aclosing(self.ask(prompt, request)) as pieces:
+                text, usage = [piece async for piece in pieces]
+            return {"text": text, "usage": usage, "model": request.model}
+
+        key = cache.key_of(prompt.model, prompt.system, prompt.text, prompt.max_tokens, prompt.version)
+        began = asyncio.get_running_loop().time()
+        row, request.cached = await self._answers.get(key, asked, self._until(request))
+        if not request.begun:
+            request.queued += asyncio.get_running_loop().time() - began
+        if self._settings.cache:
+            self._telemetry.metrics.cached(request.cached)
+        reply = _reply(row, request.cached)
+        request.model = reply.model
+        return reply
+
+    def _until(self, request: logs.RequestLine) -> float:
+        """By when a whole answer must be here."""
+        theirs = request.deadline if self._settings.caller_deadline else None
+        ours = self._settings.deadline
+        return request.started + min(math.inf if each is None else each for each in (ours, theirs))
+
     def ask(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer in one piece, then its Usage; raises GatewayError."""
-        job = Job(lambda attempt: self._create(prompt, attempt), "chat", prompt.model, streamed=False)
-        return self._answer(job, request)
+        job = Job(lambda attempt: self._claude.create(prompt, attempt), "chat", prompt.model, streamed=False)
+        return self._tried(job, request)
 
     def stream(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer piece by piece as Claude writes it, then its Usage; raises GatewayError."""
-        job = Job(lambda attempt: self._stream(prompt, attempt), "chat", prompt.model, streamed=True)
+        job = Job(lambda attempt: self._claude.stream(prompt, attempt), "chat", prompt.model, streamed=True)
         return self._answer(job, request)
 
     def pass_on(self, letter: relay.Letter, request: logs.RequestLine) -> AsyncGenerator[relay.Part, None]:
@@ -109,180 +134,179 @@ class Upstream:
         Raises GatewayError; if Claude itself refused, its `answer` is what it said. After the empty part an error is
         for the log alone: the answer has passed, but was not what it should be.
         """
-        patience = math.inf if letter.patience is None else letter.patience
-        job = Job(lambda attempt: self._relay(letter, attempt), letter.kind, letter.model, letter.streamed, patience)
+        job = Job(
+            lambda attempt: self._claude.pass_on(letter, attempt),
+            letter.kind,
+            letter.model or "",
+            letter.streamed,
+            bound=True,
+            patience=math.inf if letter.patience is None else letter.patience,
+        )
         return self._answer(job, request)
 
-    async def _answer(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
-        """One request, with every pattern in the order in which it acts."""
-        deadline = self._deadline(job, request)
-        service = self._service.setdefault(job.kind, ServiceTime())
+    def _answer(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
+        pieces = self._tried(job, request)
+        return pieces if self._settings.cancel_upstream else self._detached.run(pieces)
+
+    async def _tried(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
+        """One request: attempt after attempt, as long as the patterns allow another."""
+        time = self._time(job, request)
         failure: errors.GatewayError | None = None
         told = False
         for n in itertools.count(1):
             try:
-                async with self._limiter.slot(deadline.at):  # full: Shed
-                    _start_in_time(deadline, service, failure)  # it could not end in time: not started
-                    async with contextlib.aclosing(self._attempt(n, job, request, deadline)) as pieces:
-                        async for piece in pieces:
-                            told = True
-                            yield piece
-                    return
+                async with contextlib.aclosing(self._hedged(job, request, time, failure)) as pieces:
+                    async for piece in pieces:
+                        told = True
+                        yield piece
+                return
             except errors.GatewayError as error:
-                failure = error
-                # what the caller has seen cannot be taken back
-                wait = None if told else self._wait_before_next(n, error, deadline, service)
-                if wait is None:
+                if told:  # what the caller has seen cannot be taken back
                     raise
+                failure = error
+                job, wait = self._next(n, job, error, time, request)
+            request.queued += wait
             await asyncio.sleep(wait)
 
-    def _deadline(self, job: Job[T], request: logs.RequestLine) -> Deadline:
-        ours = math.inf if self._settings.deadline is None else self._settings.deadline
-        seconds = min(ours, job.patience)
-        return Deadline.after(seconds if math.isfinite(seconds) else None, request.started)
-
-    def _wait_before_next(
-        self, n: int, error: errors.GatewayError, deadline: Deadline, service: ServiceTime
-    ) -> float | None:
-        """Seconds until the next attempt; None if the classifier, the deadline or the budget says it is over."""
-        room = deadline.remaining(asyncio.get_running_loop().time()) - service.expected
-        wait = self._retry.next_wait(n, error, room, self._rng)
-        return wait if wait is not None and self._budget.spend() else None
+    async def _hedged(
+        self, job: Job[T], request: logs.RequestLine, time: Time, failure: errors.GatewayError | None
+    ) -> AsyncGenerator[T, None]:
+        """An attempt, and another beside it if its first token is late."""
+        attempt = self._attempt(job, request, time, failure)
+        hedge = self._patterns.hedge
+        if hedge is None or not job.streamed:
+            pieces = attempt
+        else:
+            hedge.asked()
+            pieces = race.first_to_speak(
+                attempt,
+                hedge.after,
+                lambda: self._attempt(job, request, time, None) if self._patterns.may_hedge() else None,
+                self._telemetry.metrics.hedged,
+            )
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                yield piece
 
     async def _attempt(
-        self, n: int, job: Job[T], request: logs.RequestLine, deadline: Deadline
+        self, job: Job[T], request: logs.RequestLine, time: Time, failure: errors.GatewayError | None
     ) -> AsyncGenerator[T, None]:
-        """One HTTP attempt: the first piece within the attempt's timeout, all of it within the deadline."""
-        now = asyncio.get_running_loop().time()
-        until = deadline.within(self._settings.attempt_timeout, now)
-        over = deadline if job.streamed else Deadline(until)  # a stream may go on after its first piece
-        attempt = Attempt(n, request, job.model, self._log, lambda: self.draining, over.remaining(now))
-        with self._opened(attempt), attempt:
-            async with contextlib.aclosing(job.exchange(attempt)) as pieces:
-                while True:
-                    try:
-                        # around each step and never around a yield: between steps the caller's task may change
-                        async with asyncio.timeout_at(until):
-                            piece = await anext(pieces, None)
-                    except TimeoutError:
-                        raise errors.Timeout("Claude did not answer in time") from None
-                    if piece is None:
-                        break
-                    yield piece
-                    until = deadline.at
-        self._budget.earn()
-        self._service[job.kind].add(attempt.seconds)
+        """One HTTP attempt, if every pattern lets it in: each piece within its time."""
+        patterns, loop = self._patterns, asyncio.get_running_loop()
+        async with patterns.admitted(request, job.model, time.first.at) as place:
+            service = patterns.service(job.kind, job.streamed)
+            _start_in_time(time.first.remaining(loop.time()), service.expected, failure)
+            until = time.first.within(self._settings.attempt_timeout, loop.time())
+            over = time.whole if job.streamed else Deadline(until)
+            request.begun += 1
+            patience = over.remaining(loop.time())
+            attempt = Attempt(request.begun, request, job.model, self._telemetry, job.streamed, patience)
+            with self._watched(job, attempt, place), attempt:
+                async with contextlib.aclosing(self._pieces(job.exchange(attempt), until, time)) as pieces:
+                    async for piece in pieces:
+                        if attempt.ttft is None:
+                            self._speaks(job, attempt, place)
+                        yield piece
+        patterns.budget.earn()
+        service.add(attempt.ttft if job.streamed and attempt.ttft is not None else attempt.seconds)
 
-    async def _create(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Piece, None]:
-        with _translated(attempt):
-            with _carrying(attempt):
-                response = await self._client.messages.with_raw_response.create(**_parameters(prompt, attempt))
-            attempt.status_code = response.status_code
-            message = await response.parse()
-            attempt.input_tokens = message.usage.input_tokens
-            attempt.output_tokens = message.usage.output_tokens
-            text = "".join(block.text for block in message.content if block.type == "text")
-        if not text:
-            raise errors.UpstreamError("Claude sent no text", retryable=False)
-        yield text
-        yield Usage(attempt.input_tokens, attempt.output_tokens)
+    async def _pieces(
+        self, pieces: AsyncGenerator[T, None], until: float | None, time: Time
+    ) -> AsyncGenerator[T, None]:
+        """The first by `until`, none after too long a silence, all of them in time; raises Timeout."""
+        async with contextlib.aclosing(pieces):
+            while True:
+                try:
+                    # around each step and never around a yield: between steps the caller's task may change
+                    async with asyncio.timeout_at(until):
+                        piece = await anext(pieces, None)
+                except TimeoutError:
+                    raise errors.Timeout("Claude did not answer in time") from None
+                if piece is None:
+                    return
+                yield piece
+                until = time.whole.within(self._settings.idle_timeout, asyncio.get_running_loop().time())
 
-    async def _stream(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Piece, None]:
-        seen, stopped = False, False
-        with _translated(attempt):
-            with _carrying(attempt):
-                events = await self._client.messages.create(**_parameters(prompt, attempt), stream=True)
-            async with events:
-                attempt.status_code = events.response.status_code
-                async for event in events:
-                    await asyncio.sleep(0)  # a read may hold hundreds of events: let timers and other streams in
-                    if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                        seen = True
-                        yield event.delta.text
-                    elif event.type == "message_start":
-                        attempt.input_tokens = event.message.usage.input_tokens
-                    elif event.type == "message_delta":
-                        attempt.output_tokens = event.usage.output_tokens
-                    elif event.type == "message_stop":
-                        stopped = True
-        if not stopped:
-            raise errors.UpstreamError("Claude's answer broke off")
-        if not seen:
-            raise errors.UpstreamError("Claude sent no text", retryable=False)
-        yield Usage(attempt.input_tokens, attempt.output_tokens)
+    def _time(self, job: Job[T], request: logs.RequestLine) -> Time:
+        """The request's time, counted from its start: our own limits, and the caller's where it is shorter."""
+        chosen = self._settings
+        theirs = request.deadline if chosen.caller_deadline and request.deadline is not None else math.inf
+        theirs = min(theirs, job.patience)
+        first = math.inf if chosen.deadline is None else chosen.deadline
+        whole = first
+        if job.streamed:
+            whole = math.inf if chosen.stream_timeout is None else chosen.stream_timeout
+        return Time(_deadline(min(first, theirs), request.started), _deadline(min(whole, theirs), request.started))
 
-    async def _relay(self, letter: relay.Letter, attempt: Attempt) -> AsyncGenerator[relay.Part, None]:
-        with _translated(attempt):
-            with _carrying(attempt):
-                response = await self._http.send(self._outward(letter, attempt), stream=True)
-            attempt.status_code = response.status_code
-            headers = relay.end_to_end(response.headers.raw, relay.NOT_GIVEN_BACK)
-            async with contextlib.aclosing(response), contextlib.aclosing(_parts(response)) as parts:
-                if response.status_code >= 400:
-                    body = b"".join([part async for part in parts])
-                    raise _refusal(relay.Head(response.status_code, headers, body), response.headers)
-                head = relay.Head(response.status_code, headers, await anext(parts, b""))
-                with _noting(attempt, relay.Reading(head)) as reading:
-                    yield head
-                    async for part in parts:
-                        await asyncio.sleep(0)  # a fast answer lets timers and other streams in
-                        reading.hear(part)
-                        yield part
-                    yield b""
-            if reading.failed is not None:
-                raise errors.from_claude(errors.STATUS_OF.get(reading.failed, 500))
-            if reading.broke_off:
-                raise errors.UpstreamError("Claude's answer broke off")
+    def _next(
+        self, n: int, job: Job[T], error: errors.GatewayError, time: Time, request: logs.RequestLine
+    ) -> tuple[Job[T], float]:
+        """The job for the next attempt, and seconds until then; raises the error if it was the last.
 
-    def _outward(self, letter: relay.Letter, attempt: Attempt) -> httpx2.Request:
-        """The caller's request with our credential, the request's id and what is left of its time."""
-        base = self._settings.anthropic_base_url.rstrip("/")
-        try:
-            url = httpx2.URL(base + letter.target.decode("latin-1"))
-        except httpx2.InvalidURL:
-            raise errors.Rejected("the path or the query is not one of a URL", status=400) from None
-        ours = {**self._client.auth_headers, **_labels(attempt), "accept-encoding": "identity"}
-        theirs = letter.header(b"x-stainless-retry-count") or b"0"
-        if attempt.n > 1 and theirs.isdigit() and len(theirs) < 10:
-            ours["x-stainless-retry-count"] = str(int(theirs) + attempt.n - 1)
-        asked = errors.seconds((letter.header(b"x-request-deadline") or b"").decode("latin-1"))
-        if asked is not None and asked < attempt.patience:
-            ours.pop("x-request-deadline", None)
-        headers = letter.outward([(name.lower().encode(), value.encode()) for name, value in ours.items()])
-        target = httpx2.URL(base).raw_path.rstrip(b"/") + letter.target  # as it came: a URL may write it otherwise
-        return httpx2.Request(letter.method, url, headers=headers, content=letter.body, extensions={"target": target})
+        The fallback model has places of its own: it is asked at once, and if nothing was sent, for nothing.
+        """
+        patterns, metrics = self._patterns, self._telemetry.metrics
+        room = time.first.remaining(asyncio.get_running_loop().time())
+        other = self._settings.fallback_model
+        if other and not job.bound and job.model != other and isinstance(error, errors.Overloaded | errors.CircuitOpen):
+            free = isinstance(error, errors.CircuitOpen)
+            if room > 0 and (free or (n < self._settings.attempts and patterns.budget.spend())):
+                metrics.fell_back(error.type)
+                return dataclasses.replace(job, model=other), 0.0
+        if isinstance(error, errors.Shed):
+            metrics.shed("circuit_open" if isinstance(error, errors.CircuitOpen) else "full", request.priority)
+        wait = patterns.retry.next_wait(n, error, room - patterns.service(job.kind, job.streamed).expected, self._rng)
+        if wait is None or not patterns.budget.spend():
+            metrics.refused_retry("budget" if wait is not None else self._why_not(n, error))
+            raise error
+        metrics.retried(error.type)
+        return job, wait
 
-    @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """The one client, for as long as the application lives; open attempts end before it closes."""
-        self._settings.require_keys()
-        assert self._settings.anthropic_api_key is not None
-        http_client = self._http = self._http_client or _http_client()
-        http_client.event_hooks["request"].append(self._witness)
-        self._client = anthropic.AsyncAnthropic(
-            api_key=self._settings.anthropic_api_key.get_secret_value(),
-            base_url=self._settings.anthropic_base_url,
-            http_client=http_client,
-            max_retries=0,  # the SDK would multiply our own
-            timeout=httpx2.Timeout(None),  # ours are timers of the loop
-        )
-        self._client._platform = get_platform()  # else its first request looks this up in a thread
-        try:
-            yield
-        finally:
-            self.drain()
-            await self._idle(at_most=0.5)
-            http_client.event_hooks["request"].remove(self._witness)
-            if self._http_client is None:
-                await http_client.aclose()
+    def _why_not(self, n: int, error: errors.GatewayError) -> str:
+        if n >= self._settings.attempts:
+            return "attempts"
+        return "deadline" if error.retryable else "not_retryable"
 
     @contextlib.contextmanager
-    def _opened(self, attempt: Attempt) -> Iterator[None]:
+    def _watched(self, job: Job[T], attempt: Attempt, place: Place) -> Iterator[None]:
+        """While it is open we must not close its connection; and what it is refused with, the patterns hear."""
+        place.taken = True
         self._open.add(attempt)
         try:
             yield
+        except errors.GatewayError as error:
+            place.failed(error)
+            self._patterns.learn(job.model, attempt.headers, attempt.started)
+            if isinstance(error, errors.Throttled):
+                self._patterns.refused(job.model, error.retry_after)
+            if job.streamed and isinstance(error, errors.Overloaded | errors.Timeout) and attempt.ttft is None:
+                self._patterns.adapt(attempt.seconds, dropped=True)
+            raise
         finally:
+            if attempt.ttft is None:
+                attempt.request.upstream += attempt.seconds
             self._open.discard(attempt)
+
+    def _speaks(self, job: Job[T], attempt: Attempt, place: Place) -> None:
+        """The first piece is here, which is what the patterns go by."""
+        ttft = attempt.speaks()
+        attempt.request.model = attempt.model or None
+        attempt.request.upstream += ttft
+        place.speaks()
+        self._patterns.learn(job.model, attempt.headers, attempt.started)
+        if job.streamed:  # how long a whole answer takes says how long it is, and nothing of the load
+            self._patterns.adapt(ttft)
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Ready to ask, for as long as the application lives; open attempts end before their connections do."""
+        async with self._claude.connected():
+            try:
+                yield
+            finally:
+                self.drain()
+                await self._detached.close()
+                await self._idle(at_most=0.5)
 
     async def _idle(self, at_most: float) -> None:
         """Let attempts that were just cancelled say so before their connections are closed under them."""
@@ -290,134 +314,19 @@ class Upstream:
         while self._open and asyncio.get_running_loop().time() < give_up:
             await asyncio.sleep(0.01)
 
-    async def _witness(self, request: httpx2.Request) -> None:
-        """Learn from the http client when the request's first bytes are out; an in-memory one sends at once."""
-        attempt = _current.get(None)
-        if attempt is None:  # an injected client may serve others too
-            return
-        attempt.sent = self._http_client is not None
 
-        async def trace(event: str, info: object) -> None:
-            if event == "connection.connect_tcp.started":
-                attempt.sent = False
-            elif event == "http11.send_request_headers.complete":
-                attempt.sent = True
-
-        request.extensions["trace"] = trace
+def _reply(row: cache.Row, cached: bool) -> Reply:
+    text, usage, model = row["text"], row["usage"], row["model"]
+    assert isinstance(text, str) and isinstance(usage, list | tuple) and isinstance(model, str)
+    return Reply(text, Usage(*usage), model, cached)
 
 
-def _http_client() -> httpx2.AsyncClient:
-    """Connections without a cap (the limiter is the cap), reused while Claude surely still holds them open.
-
-    A server closes idle connections (uvicorn after 5 s); reusing one at that very moment is a lost attempt, so ours
-    expire earlier. httpx2 and not the SDK's aiohttp client, because its trace tells whether a request left.
-    """
-    return httpx2.AsyncClient(
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0),
-        timeout=httpx2.Timeout(None),
-        trust_env=False,
-    )
+def _deadline(seconds: float, start: float) -> Deadline:
+    return Deadline.after(seconds if math.isfinite(seconds) else None, start)
 
 
-def _start_in_time(deadline: Deadline, service: ServiceTime, failure: errors.GatewayError | None) -> None:
-    remaining = deadline.remaining(asyncio.get_running_loop().time())
-    if remaining <= 0 or remaining < service.expected:
+def _start_in_time(remaining: float, expected: float, failure: errors.GatewayError | None) -> None:
+    if remaining <= 0 or remaining < expected:
         raise failure or errors.Timeout(
-            f"not started: {max(0.0, remaining):.1f} s are left, an answer takes {service.expected:.1f} s"
+            f"not started: {max(0.0, remaining):.1f} s are left, an answer takes {expected:.1f} s"
         )
-
-
-def _parameters(prompt: Prompt, attempt: Attempt) -> dict[str, Any]:
-    """The request's id goes out twice: gateways on the way strip headers, `metadata` survives more of them."""
-    return {
-        "model": prompt.model,
-        "max_tokens": prompt.max_tokens,
-        "messages": [{"role": "user", "content": prompt.text}],
-        "metadata": {"user_id": attempt.request.request_id},
-        "extra_headers": {**_labels(attempt), "x-stainless-retry-count": str(attempt.n - 1)},
-        **({"system": prompt.system} if prompt.system is not None else {}),
-    }
-
-
-def _labels(attempt: Attempt) -> dict[str, str]:
-    """What Claude is told of an attempt beside the request itself.
-
-    `x-request-deadline`: seconds from now after which nobody waits for this attempt, so that who cannot serve it by
-    then need not begin.
-    """
-    labels = {"x-request-id": attempt.request.request_id}
-    if math.isfinite(attempt.patience):
-        labels["x-request-deadline"] = f"{attempt.patience:.3f}"
-    return labels
-
-
-async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """The body's bytes as they arrive and undecoded; none of them empty."""
-    stream = response.stream
-    assert isinstance(stream, httpx2.AsyncByteStream)
-    async for part in stream:
-        if part:
-            yield part
-
-
-def _refusal(head: relay.Head, headers: httpx2.Headers) -> errors.GatewayError:
-    """Claude's error answer as our error, which carries it."""
-    error = errors.from_claude(head.status, errors.seconds(headers.get("retry-after")))
-    error.retryable = error.retryable and headers.get("x-should-retry") != "false"
-    error.answer = head
-    return error
-
-
-@contextlib.contextmanager
-def _noting(attempt: Attempt, reading: relay.Reading) -> Iterator[relay.Reading]:
-    """However much of an answer passes: what it says of itself goes into the attempt's line."""
-    try:
-        yield reading
-    finally:
-        reading.end()
-        attempt.model = attempt.request.model = reading.model or attempt.model
-        attempt.input_tokens, attempt.output_tokens = reading.input_tokens, reading.output_tokens
-
-
-@contextlib.contextmanager
-def _carrying(attempt: Attempt) -> Iterator[None]:
-    token = _current.set(attempt)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-@contextlib.contextmanager
-def _translated(attempt: Attempt) -> Iterator[None]:
-    """Whatever the SDK or its http client raises, as our error; cancellation passes."""
-    try:
-        yield
-    except anthropic.APIStatusError as error:
-        attempt.status_code = error.status_code
-        retry_after = errors.seconds(error.response.headers.get("retry-after"))
-        raise errors.from_claude(_status(error), retry_after) from error
-    except anthropic.APIConnectionError as error:
-        if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-            attempt.sent = False
-            raise errors.Unreachable("no connection to Claude") from error
-        raise errors.UpstreamError("the connection to Claude broke") from error
-    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        attempt.sent = False
-        raise errors.Unreachable("no connection to Claude") from error
-    except httpx2.LocalProtocolError as error:
-        raise errors.Rejected("a header of the request cannot be sent on") from error
-    except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
-        raise errors.UpstreamError("the connection to Claude broke") from error
-    except (ValueError, TypeError, AttributeError) as error:  # the SDK does not validate what it parses
-        raise errors.UpstreamError("Claude's answer is malformed") from error
-
-
-def _status(error: anthropic.APIStatusError) -> int:
-    """The status of an error answer; of an error event inside a 200, the status that its type stands for."""
-    if error.status_code != 200:
-        return error.status_code
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error")
-    kind = inner.get("type") if isinstance(inner, dict) else None
-    return errors.STATUS_OF.get(str(kind), 500)

@@ -20,6 +20,11 @@ class Budget:
     def __post_init__(self) -> None:
         self.tokens = self.burst
 
+    @property
+    def left(self) -> float | None:
+        """What is saved up, in retries; None: without end."""
+        return self.tokens
+
     def earn(self) -> None:
         """An attempt succeeded."""
         self.tokens = min(self.burst, self.tokens + self.ratio)
@@ -34,6 +39,10 @@ class Budget:
 
 class Unlimited:
     """No budget: every retry is paid for."""
+
+    @property
+    def left(self) -> float | None:
+        return None
 
     def earn(self) -> None:
         """Nothing to count."""

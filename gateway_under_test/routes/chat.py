@@ -1,47 +1,102 @@
-"""`POST /chat` and `POST /chat/stream`: a message in, Claude's answer out, whole or as it is written."""
+"""`POST /chat`, `/chat/stream` and `/stream`: a message in, Claude's answer out, whole or as it is written."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from gateway_under_test import auth, errors, logs, settings
+from gateway_under_test.routes import described, leaving
 from gateway_under_test.upstream import Piece, Prompt, Upstream, Usage
 
+FORCED = ("X-Accel-Buffering", "Cache-Control")
+"""Headers that keep a proxy from holding events back; sse-starlette sends them unasked."""
+TOLD = """data: {"text": "Good"}
 
-class Ask(BaseModel):
-    """What a caller may ask."""
+data: {"text": " morning"}
 
-    message: str = Field(min_length=1, max_length=10_000)
+data: {"done": true, "usage": {"input": 11, "output": 4}}
+
+data: [DONE]
+
+"""
+
+
+class Wishes(BaseModel):
+    """What a caller may say beside the text."""
+
     system_prompt: str | None = None
-    model: str | None = None
+    model: str | None = Field(None, max_length=100, description="The gateway's own model when it is left out")
     max_tokens: int = Field(1024, ge=1, le=8096)
 
-    def prompt(self, default_model: str) -> Prompt:
-        return Prompt(self.message, self.system_prompt, self.model or default_model, self.max_tokens)
+    def prompt(self, text: str, default_model: str) -> Prompt:
+        return Prompt(text, self.system_prompt, self.model or default_model, self.max_tokens)
+
+
+class Ask(Wishes):
+    """A message for Claude."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"message": "Good morning!", "max_tokens": 100}})
+
+    message: str = Field(min_length=1, max_length=10_000)
+
+
+class QuickAsk(BaseModel):
+    """The shortest form of a question."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"prompt": "Good morning!"}})
+
+    prompt: str = Field(min_length=1, max_length=10_000)
 
 
 class Answer(BaseModel):
-    """The whole answer and what it cost."""
+    """The whole answer, what it cost and who gave it; `cached` when it had been given before."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "text": "Good morning! How can I help?",
+                "input_tokens": 11,
+                "output_tokens": 9,
+                "model": "claude-haiku-4-5",
+                "cached": False,
+            }
+        }
+    )
 
     text: str
     input_tokens: int
     output_tokens: int
+    model: str
+    cached: bool
 
 
 class TextStream(EventSourceResponse):
     """Server-sent events made from Claude's pieces, which are let go however the response ends."""
 
-    def __init__(self, first: Piece, pieces: AsyncGenerator[Piece, None], line: logs.RequestLine) -> None:
-        # ping=0: heartbeats are a pattern of their own, not a hidden extra
-        super().__init__(_events(first, pieces, line), ping=0, sep="\n", headers={"Cache-Control": "no-cache"})
+    def __init__(
+        self,
+        events: AsyncIterator[ServerSentEvent],
+        pieces: AsyncGenerator[Piece, None],
+        chosen: settings.Settings,
+    ) -> None:
+        super().__init__(
+            events,
+            ping=chosen.heartbeat or 0,
+            ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep="\n"),
+            sep="\n",
+            headers={"Cache-Control": "no-cache"},
+        )
+        if not chosen.sse_headers:
+            for name in FORCED:
+                del self.headers[name]
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,38 +104,53 @@ class TextStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
-    """The two endpoints, for callers with a key."""
-    keys = [key.get_secret_value() for key in chosen.valid_api_keys]
+def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
+    """The three endpoints, for callers with a key."""
+    routes = APIRouter(tags=["chat"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
 
-    async def require_key(x_api_key: Annotated[str | None, Header()] = None) -> None:
-        auth.check(x_api_key, keys)
-
-    routes = APIRouter(dependencies=[Depends(require_key)])
-
-    @routes.post("/chat")
+    @routes.post(
+        "/chat",
+        summary="Ask, and wait for the whole answer",
+        response_description="The answer",
+        openapi_extra=described.HEADERS,
+    )
     async def chat(ask: Ask, request: Request) -> Answer:
-        line = _line(request, ask.model or chosen.model)
-        async with contextlib.aclosing(upstream.ask(ask.prompt(chosen.model), line)) as pieces:
-            answer = [piece async for piece in pieces]
-        text = "".join(piece for piece in answer if isinstance(piece, str))
-        usage = next(piece for piece in answer if isinstance(piece, Usage))
-        return Answer(text=text, input_tokens=usage.input, output_tokens=usage.output)
+        """The same question is answered from the cache for a while. Who leaves before the answer ends its making."""
+        prompt = ask.prompt(ask.message, chosen.model)
+        line = logs.begin(request, prompt.model)
+        reply = await leaving.unless_gone(request, upstream.answer(prompt, line))
+        return Answer(
+            text=reply.text,
+            input_tokens=reply.usage.input,
+            output_tokens=reply.usage.output,
+            model=reply.model,
+            cached=reply.cached,
+        )
 
-    @routes.post("/chat/stream", response_class=EventSourceResponse)
-    async def chat_stream(ask: Ask, request: Request) -> EventSourceResponse:
-        line = _line(request, ask.model or chosen.model)
-        pieces = upstream.stream(ask.prompt(chosen.model), line)
-        first = await anext(pieces)  # before the status: what fails until here is an honest HTTP error
-        return TextStream(first, pieces, line)
+    async def told(request: Request, prompt: Prompt) -> TextStream:
+        line = logs.begin(request, prompt.model)
+        pieces = upstream.stream(prompt, line)
+        first = None
+        if chosen.peek:  # before the status: what fails until here is an honest HTTP error
+            first = await leaving.or_gone(request, anext(pieces))
+        return TextStream(_events(first, pieces, line), pieces, chosen)
+
+    @routes.post("/chat/stream", **_streamed("Ask, and read the answer as it is written"))
+    async def chat_stream(ask: Ask, request: Request) -> TextStream:
+        return await told(request, ask.prompt(ask.message, chosen.model))
+
+    @routes.post("/stream", **_streamed("Ask in the shortest form, and read the answer as it is written"))
+    async def stream(ask: QuickAsk, request: Request) -> TextStream:
+        return await told(request, Wishes().prompt(ask.prompt, chosen.model))
 
     return routes
 
 
 async def _events(
-    first: Piece, pieces: AsyncGenerator[Piece, None], line: logs.RequestLine
+    first: Piece | None, pieces: AsyncGenerator[Piece, None], line: logs.RequestLine
 ) -> AsyncIterator[ServerSentEvent]:
-    yield _event(first)
+    if first is not None:
+        yield _event(first)
     try:
         async for piece in pieces:
             yield _event(piece)
@@ -98,7 +168,19 @@ def _event(piece: Piece) -> ServerSentEvent:
     return ServerSentEvent(json.dumps(data), sep="\n")
 
 
-def _line(request: Request, model: str) -> logs.RequestLine:
-    line: logs.RequestLine = request.state.line
-    line.model = model
-    return line
+def _streamed(summary: str) -> dict[str, Any]:
+    """How a stream reads in /docs."""
+    return {
+        "summary": summary,
+        "description": (
+            "Server-sent events: a `text` for each piece, then `done` with the tokens used, then `[DONE]`. A stream "
+            "without `[DONE]` is not whole. A failure after the status is an event `error`, its data the same as the "
+            "body of a refusal.\n\nWith `peek` (production) the status waits for the first text, so that an overload "
+            "is an honest 503; until then nothing can be sent, a heartbeat neither. Without it the 200 comes at once, "
+            "and whatever happens is an event. With `heartbeat` a comment comes at that interval, so that nobody on "
+            "the way takes a silent stream for a dead one."
+        ),
+        "response_class": EventSourceResponse,
+        "responses": {200: {"description": "The events", "content": {"text/event-stream": {"example": TOLD}}}},
+        "openapi_extra": described.HEADERS,
+    }

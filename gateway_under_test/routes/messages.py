@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway_under_test import auth, errors, logs, relay, settings
+from gateway_under_test.routes import leaving
 from gateway_under_test.upstream import Upstream
 
 LIMIT = 32 * 1024 * 1024
@@ -26,16 +27,14 @@ MODELS_WITHIN = 3.0
 """Seconds that Claude Code waits for the list of models."""
 
 
-def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
+def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
     """The four endpoints, for callers with a key in either header."""
-    keys = [key.get_secret_value() for key in chosen.valid_api_keys]
+    routes = APIRouter(prefix="/v1", tags=["Claude's own"], dependencies=[Depends(keys.require_as_claude)])
 
-    async def require_key(
-        x_api_key: Annotated[str | None, Header()] = None, authorization: Annotated[str | None, Header()] = None
-    ) -> None:
-        auth.check_as_claude(x_api_key, authorization, keys)
-
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
+    def passed_on(request: Request, body: bytes | None) -> Response:
+        letter, line = _letter(request, body), logs.begin(request)
+        line.model = letter.model
+        return Relayed(upstream.pass_on(letter, line), line, sse_headers=chosen.sse_headers)
 
     async def posted(request: Request) -> Response:
         try:
@@ -44,8 +43,8 @@ def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
         except TimeoutError:
             raise errors.Rejected("the request body did not arrive in time", status=408) from None
         except ClientDisconnect:
-            return _Silence()
-        return _passed_on(request, upstream, body)
+            return leaving.Silence()
+        return passed_on(request, body)
 
     @routes.post("/messages", **_described("Create a message", "Claude's message, whole or as server-sent events"))
     async def messages(request: Request) -> Response:
@@ -57,11 +56,11 @@ def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
 
     @routes.get("/models", **_described("List the models", "A page of models", body=False))
     async def models(request: Request) -> Response:
-        return _passed_on(request, upstream, None)
+        return passed_on(request, None)
 
     @routes.get("/models/{model_id}", **_described("Get a model", "The model", body=False))
     async def model(request: Request, model_id: str) -> Response:
-        return _passed_on(request, upstream, None)
+        return passed_on(request, None)
 
     return routes
 
@@ -69,10 +68,11 @@ def router(chosen: settings.Settings, upstream: Upstream) -> APIRouter:
 class Relayed(Response):
     """Claude's answer as it comes. A caller who leaves ends it, whether or not it has begun."""
 
-    def __init__(self, parts: AsyncGenerator[relay.Part, None], line: logs.RequestLine) -> None:
+    def __init__(self, parts: AsyncGenerator[relay.Part, None], line: logs.RequestLine, *, sse_headers: bool) -> None:
         self.background = None
         self._parts = parts
         self._line = line
+        self._sse_headers = sse_headers
         self._head: relay.Head | None = None
         self._last = b""
         self._over = False
@@ -80,16 +80,16 @@ class Relayed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on until it ends or nobody is there any more."""
         passing = asyncio.ensure_future(self._pass(scope, receive, send))
-        gone = asyncio.ensure_future(_departure(receive))
+        gone = asyncio.ensure_future(leaving.departure(receive))
         try:
             await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
             if self._over:  # who has everything leaves too
                 await asyncio.wait((passing,))
         except asyncio.CancelledError:  # the server stops
-            await _ended(passing, gone)
+            await leaving.ended(passing, gone)
             await self._break_off(errors.Shed("the gateway is stopping; try again"), send)
             raise
-        await _ended(passing, gone)
+        await leaving.ended(passing, gone)
         if not passing.cancelled():
             with contextlib.suppress(OSError):  # sent to a caller who has gone
                 passing.result()
@@ -112,12 +112,21 @@ class Relayed(Response):
     async def _tell(self, part: relay.Part, send: Send) -> None:
         if isinstance(part, relay.Head):
             self._head = part
-            await send({"type": "http.response.start", "status": part.status, "headers": _headers(part)})
+            await send({"type": "http.response.start", "status": part.status, "headers": self._told(part)})
             if not part.body:
                 return
             part = part.body
         self._last, self._over = part, not part
         await send({"type": "http.response.body", "body": part, "more_body": not self._over})
+
+    def _told(self, head: relay.Head) -> relay.Headers:
+        """Claude's; for a stream, if so switched, those too that keep a proxy in front of us from buffering it."""
+        headers = list(head.headers)
+        if head.streams and self._sse_headers:
+            names = {name for name, _ in headers}
+            wanted = ((b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache"))
+            headers += [pair for pair in wanted if pair[0] not in names]
+        return headers
 
     async def _break_off(self, error: errors.GatewayError, send: Send) -> None:
         """Claude's answer was cut, and so is ours, by returning without an end. What we cut says why, if it can."""
@@ -128,29 +137,11 @@ class Relayed(Response):
             await self._tell(b"", send)
 
 
-class _Silence(Response):
-    """The answer to nobody: the caller has gone."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send nothing."""
-
-
-def _headers(head: relay.Head) -> relay.Headers:
-    """Claude's headers; for a stream, those too that keep a proxy in front of us from buffering it."""
-    headers = list(head.headers)
-    if head.streams:
-        names = {name for name, _ in headers}
-        wanted = ((b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache"))
-        headers += [pair for pair in wanted if pair[0] not in names]
-    return headers
-
-
-def _passed_on(request: Request, upstream: Upstream, body: bytes | None) -> Response:
-    """The answer to the request as it came."""
+def _letter(request: Request, body: bytes | None) -> relay.Letter:
+    """The request as it came."""
     scope = request.scope
-    line: logs.RequestLine = request.state.line
     query = scope["query_string"]
-    letter = relay.Letter(
+    return relay.Letter(
         kind=scope["route"].path,
         method=request.method,
         target=scope["raw_path"] + (b"?" + query if query else b""),
@@ -158,8 +149,6 @@ def _passed_on(request: Request, upstream: Upstream, body: bytes | None) -> Resp
         body=body,
         patience=MODELS_WITHIN if body is None else None,
     )
-    line.model = letter.model
-    return Relayed(upstream.pass_on(letter, line), line)
 
 
 async def _whole(request: Request) -> bytes:
@@ -178,17 +167,6 @@ async def _whole(request: Request) -> bytes:
 def _check(size: int) -> None:
     if size > LIMIT:
         raise errors.Rejected("Request exceeds the maximum size", status=413)
-
-
-async def _ended(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _described(summary: str, answer: str, *, body: bool = True) -> dict[str, Any]:

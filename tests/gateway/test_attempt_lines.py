@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 FIELDS = {
-    *("event", "request_id", "attempt", "model", "status_code", "outcome", "sent"),
+    *("event", "request_id", "attempt", "model", "status_code", "outcome", "sent", "sends"),
     *("duration_ms", "input_tokens", "output_tokens"),
 }
 
@@ -120,7 +120,7 @@ async def test_a_request_cut_in_its_backoff_has_no_further_line(gateway, claude)
 async def test_a_request_cut_in_the_line_has_no_attempt(gateway, claude):
     claude.script = [claude.says("slow", after=9.0)]
 
-    async with gateway(preset="naive", concurrency={"limit": 1, "max_wait": 60}) as g:
+    async with gateway(preset="naive", cancel_upstream=True, concurrency={"limit": 1, "max_wait": 60}) as g:
         holder = asyncio.create_task(g.chat())
         await asyncio.sleep(0.1)
         request = asyncio.create_task(g.asgi("/chat"))

@@ -1,4 +1,4 @@
-"""POST /chat: what goes to Claude, what comes back."""
+"""POST /chat: what goes to Claude, what comes back; and what /docs says of every endpoint."""
 
 import pytest
 
@@ -10,11 +10,27 @@ async def test_an_answer_comes_back_with_its_tokens(gateway, claude):
         response = await g.chat()
 
     assert response.status_code == 200
-    assert response.json() == {"text": "good morning", "input_tokens": 11, "output_tokens": 4}
+    answer = {"text": "good morning", "input_tokens": 11, "output_tokens": 4, "model": "claude-haiku-4-5"}
+    assert response.json() == {**answer, "cached": False}
+
+
+async def test_an_answer_says_that_it_had_been_given_before(gateway, claude):
+    async with gateway() as g:
+        first, again = await g.chat(), await g.chat()
+
+    assert [response.json()["cached"] for response in (first, again)] == [False, True]
+    assert len(claude.received) == 1
+
+
+async def test_the_holder_of_the_key_is_in_the_log(gateway):
+    async with gateway() as g:
+        await g.chat()
+
+    assert g.lines.of("request")[0]["tenant"].startswith("key-")
 
 
 async def test_claude_is_asked_what_the_caller_asked(gateway, claude):
-    async with gateway() as g:
+    async with gateway(prompt_cache=False) as g:
         await g.chat("why?", system_prompt="be brief", model="claude-opus-4-6", max_tokens=9)
 
     [body] = claude.bodies()
@@ -72,8 +88,9 @@ async def test_claude_is_told_which_attempt_it_sees(gateway, claude):
     [
         pytest.param({"preset": "naive"}, None, None, id="nobody gives up"),
         pytest.param({"preset": "naive", "attempt_timeout": 3.0}, "3.000", None, id="a stream may go on"),
-        pytest.param({"preset": "naive", "deadline": 7.0}, "7.000", "7.000", id="the deadline"),
-        pytest.param({"preset": "naive", "attempt_timeout": 3.0, "deadline": 7.0}, "3.000", "7.000", id="the earlier"),
+        pytest.param({"preset": "naive", "deadline": 7.0}, "7.000", None, id="the deadline"),
+        pytest.param({"preset": "naive", "attempt_timeout": 3.0, "deadline": 7.0}, "3.000", None, id="the earlier"),
+        pytest.param({"deadline": 7.0, "stream_timeout": 20.0}, "7.000", "20.000", id="a stream's own"),
     ],
 )
 async def test_claude_is_told_how_long_an_attempt_is_waited_for(gateway, claude, settings, chat, stream):
@@ -111,10 +128,13 @@ async def test_our_key_and_never_the_callers_goes_to_claude(gateway, claude):
         ({"message": ""}, "message"),
         ({"message": "x" * 10_001}, "message"),
         ({"message": 5}, "message"),
+        ({"message": ["hi"]}, "message"),
+        ({"message": "hi", "model": "m" * 101}, "model"),
+        ({"message": "hi", "max_tokens": "many"}, "max_tokens"),
         ({"message": "hi", "max_tokens": 0}, "max_tokens"),
         ({"message": "hi", "max_tokens": 8097}, "max_tokens"),
     ],
-    ids=["missing", "empty", "too long", "not text", "no tokens", "too many tokens"],
+    ids=["missing", "empty", "long", "not text", "a list", "model", "tokens in words", "no tokens", "too many tokens"],
 )
 async def test_a_bad_request_is_rejected_before_claude_sees_it(gateway, claude, body, field):
     async with gateway() as g:
@@ -175,13 +195,41 @@ async def test_a_fault_of_ours_is_a_500_in_the_envelope_and_a_crash_in_the_log(g
     assert len(g.lines.of("crash")) == 1
 
 
-async def test_probes_answer_and_readiness_ends_with_the_drain(gateway):
-    async with gateway() as g:
-        alive = await g.caller.get("/livez")
-        ready = await g.caller.get("/readyz")
-        g.app.state.upstream.drain()
-        draining = await g.caller.get("/readyz")
+OURS = ["/chat", "/chat/stream", "/stream", "/batch", "/fanout", "/route"]
 
-    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
-    assert (draining.status_code, draining.json()) == (503, {"status": "draining"})
+
+@pytest.mark.parametrize("path", OURS)
+async def test_text_that_is_none_is_rejected(gateway, claude, path):
+    async with gateway() as g:
+        sent = await g.asgi(path, b'{"message": "\\ud800", "prompt": "\\ud800", "prompts": {"\\ud800": "\\ud800"}}')
+
+    assert (sent[0]["status"], claude.received) == (422, [])
+
+
+@pytest.mark.parametrize("path", OURS)
+async def test_the_docs_say_what_an_endpoint_takes_gives_and_refuses(gateway, claude, path):
+    claude.script = [claude.tells("hi") if "stream" in path else claude.says("hi")]
+
+    async with gateway() as g:
+        schema = (await g.caller.get("/openapi.json")).json()
+        described = schema["paths"][path]["post"]
+        taken, given = (_schema(schema, described[part]) for part in ("requestBody", "responses") if part in described)
+        response = await g.caller.post(path, json=taken["example"])
+
+    assert described["summary"] and described["description"]
+    assert response.status_code == 200
+    if given is not None:
+        assert set(response.json()) == set(given["example"])
+    assert {"401", "403", "408", "413", "422", "429", "500", "502", "503", "504"} < set(described["responses"])
+    refusal = described["responses"]["503"]
+    assert refusal["content"]["application/json"]["example"]["error"]["type"] == "overloaded"
+    assert "Retry-After" in refusal["headers"]
+    assert {each["name"] for each in described["parameters"]} >= {"X-Request-ID", "X-Request-Deadline", "X-Priority"}
+
+
+def _schema(schema, part):
+    """The model of a request's body, or of the JSON of a 200."""
+    content = (part if "content" in part else part["200"])["content"]
+    if "application/json" not in content:
+        return None
+    return schema["components"]["schemas"][content["application/json"]["schema"]["$ref"].rpartition("/")[2]]

@@ -110,7 +110,7 @@ async def test_the_callers_request_id_goes_both_ways(gateway, claude):
     ("body", "switches", "theirs", "told"),
     [
         (ASK, {"deadline": 60.0, "attempt_timeout": 30.0}, None, "30.000"),
-        (b'{"stream": true}', {"deadline": 60.0, "attempt_timeout": 30.0}, None, "60.000"),
+        (b'{"stream": true}', {"deadline": 60.0, "stream_timeout": 90.0}, None, "90.000"),
         (ASK, {"deadline": 60.0, "attempt_timeout": 30.0}, "5.5", "5.5"),
         (ASK, {"deadline": 60.0, "attempt_timeout": 30.0}, "99", "30.000"),
         (ASK, {"preset": "naive"}, "99", "99"),
@@ -246,7 +246,7 @@ async def test_a_caller_who_does_not_count_is_counted_for_from_the_second_attemp
 async def test_claude_may_say_that_another_try_is_in_vain(gateway, claude, says):
     claude.script = [claude.fails(429, x_should_retry=says)]
 
-    async with gateway(preset="naive", attempts=2) as g:
+    async with gateway(preset="naive", attempts=2, retry_on="transient") as g:
         await g.post(ASK)
 
     assert len(claude.received) == (2 if says == "true" else 1)

@@ -41,7 +41,7 @@ async def test_retry_after_is_waited_for_in_production(gateway, claude):
     async with gateway() as g:
         await g.chat()
 
-    assert gaps(claude) == pytest.approx([5.0])
+    assert 5.0 <= gaps(claude)[0] <= 5.25  # and its jitter: others were told the same second
 
 
 async def test_retry_after_is_ignored_by_the_naive(gateway, claude):
@@ -100,7 +100,7 @@ async def test_without_a_budget_every_request_is_retried(gateway, claude):
 async def test_the_limit_bounds_the_attempts_in_flight(gateway, claude):
     claude.script = [claude.says("slow", after=1.0)]
 
-    async with gateway(concurrency={"limit": 2, "max_wait": 60}) as g:
+    async with gateway(cache=None, concurrency={"limit": 2, "max_wait": 60}) as g:
         responses = await asyncio.gather(*(g.chat() for _ in range(4)))
 
     assert claude.most_inflight == 2
@@ -119,7 +119,7 @@ async def test_without_a_limit_all_go_at_once(gateway, claude):
 async def test_who_waits_too_long_for_a_place_is_shed(gateway, claude):
     claude.script = [claude.says("slow", after=1.0)]
 
-    async with gateway(concurrency={"limit": 1, "max_wait": 0.5}) as g:
+    async with gateway(cache=None, concurrency={"limit": 1, "max_wait": 0.5}) as g:
         first, second = await asyncio.gather(g.chat(), g.chat())
 
     assert (first.status_code, second.status_code) == (200, 503)
@@ -132,7 +132,7 @@ async def test_a_full_line_sheds_at_once(gateway, claude):
     claude.script = [claude.says("slow", after=1.0)]
     times = []
 
-    async with gateway(concurrency={"limit": 2, "max_wait": 60}) as g:
+    async with gateway(cache=None, concurrency={"limit": 2, "max_wait": 60}) as g:
 
         async def caller():
             response = await g.chat()
@@ -216,7 +216,7 @@ async def test_the_deadline_counts_the_wait_for_a_place(gateway, claude):
 async def test_a_retry_that_cannot_end_in_time_is_not_started(gateway, claude):
     claude.script = [claude.says("normal", after=2.0)] * 3 + [claude.fails(529, after=2.5)]
 
-    async with gateway(deadline=4.0) as g:
+    async with gateway(deadline=4.0, cache=None) as g:
         for _ in range(3):
             await g.chat()
         response = await g.chat()

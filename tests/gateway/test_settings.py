@@ -2,13 +2,15 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
 from pydantic import BaseModel
 
-from gateway_under_test import cli, settings
-from gateway_under_test.settings import PRESETS, Settings, SettingsError, check, from_environment
+from gateway_under_test import cli, settings, switches
+from gateway_under_test.settings import Settings, SettingsError, check, from_environment
+from gateway_under_test.switches import PRESETS, SECTIONS
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -16,10 +18,32 @@ def test_a_preset_states_every_switch(preset):
     assert set(PRESETS[preset]) == set(settings.Switches.model_fields) - {"preset", "model"}
     for section, values in PRESETS[preset].items():
         if isinstance(values, dict):
-            kind = {"backoff": settings.Backoff, "retry_budget": settings.RetryBudget}.get(
-                section, settings.Concurrency
-            )
-            assert set(values) == set(kind.model_fields)
+            assert set(values) == set(SECTIONS[(section,)].model_fields)
+
+
+def test_the_table_of_switches_says_what_the_presets_are():
+    """Each row of the docstring is a switch with both its values (a star: the preset leaves it, see below it)."""
+    rows = re.findall(r"^    ([a-z_.]+)  +(.+?)  +(.+?)  +", switches.__doc__, re.M)
+    told = {name.partition(".")[0] for name, *_ in rows if name != "switch"}
+
+    assert told == set(PRESETS["naive"])
+    for name, naive, production in rows[1:]:
+        for preset, said in (("naive", naive), ("production", production)):
+            value = PRESETS[preset]
+            for step in name.split("."):
+                value = (value or {}).get(step)
+            if not said.endswith("*"):
+                assert said == shown(value), (preset, name)
+
+
+def shown(value):
+    if isinstance(value, dict):
+        return ", ".join(shown(each) for each in value.values() if not isinstance(each, dict | str))
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    return f"{value:.10g}" if isinstance(value, int | float) else value
 
 
 def test_production_is_the_default():
@@ -70,7 +94,7 @@ def test_a_variant_is_merged_over_its_preset(variant, budget):
         ({"attempts": 0}, ("attempts",), "got 0, expected greater than or equal to 1"),
         ({"attempts": 2.5}, ("attempts",), "got 2.5, expected integer"),
         ({"attempts": True}, ("attempts",), "got true, expected integer"),
-        ({"backoff": {"jitter": "some"}}, ("backoff", "jitter"), "'none' or 'full'"),
+        ({"backoff": {"jitter": "some"}}, ("backoff", "jitter"), "'none', 'equal' or 'full'"),
         ({"preset": "prodution"}, ("preset",), "'naive' or 'production'"),
         ({"preset": ["naive"]}, ("preset",), "'naive' or 'production'"),
         ({"deadline": -1}, ("deadline",), "greater than 0"),
@@ -167,7 +191,7 @@ def test_keys_are_never_shown():
 
 
 def test_every_section_forbids_what_it_does_not_know():
-    for section in (settings.Backoff, settings.RetryBudget, settings.Concurrency, settings.Switches):
+    for section in (*SECTIONS.values(), settings.Switches):
         assert issubclass(section, BaseModel)
         assert section.model_config["extra"] == "forbid"
         assert section.model_config["strict"]

@@ -1,4 +1,4 @@
-"""POST /chat/stream: events as Claude writes, honest statuses before the first text, an error event after it."""
+"""POST /chat/stream and /stream: events as Claude writes, honest statuses before the first text, then error events."""
 
 import asyncio
 import json
@@ -30,16 +30,43 @@ async def test_text_comes_as_it_is_written_then_usage_then_done(gateway, claude)
     assert data(response)[-1] == "[DONE]"
 
 
-async def test_nothing_on_the_way_may_hold_the_events_back(gateway, claude):
-    claude.script = [claude.tells("hi")]
+async def test_the_quick_form_tells_the_same(gateway, claude):
+    claude.script = [claude.tells("good morning")]
 
     async with gateway() as g:
-        response = await g.stream()
+        long = await g.stream("why?")
+        quick = await g.caller.post("/stream", json={"prompt": "why?"})
 
-    assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.headers["cache-control"] == "no-cache"
-    assert response.headers["x-accel-buffering"] == "no"
-    assert "\r" not in response.text
+    assert (quick.status_code, quick.text) == (200, long.text)
+    first, second = claude.bodies()
+    del first["metadata"], second["metadata"]
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"prompt": ""}, {"prompt": "x" * 10_001}, {"prompt": 5}, {"message": "hi"}], ids=str
+)
+async def test_a_bad_quick_form_is_rejected(gateway, claude, body):
+    async with gateway() as g:
+        response = await g.caller.post("/stream", json=body)
+
+    assert (response.status_code, claude.received) == (422, [])
+    assert "prompt" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("on", "held_back"), [(True, {b"x-accel-buffering": b"no", b"cache-control": b"no-cache"}), (False, {})]
+)
+async def test_headers_keep_a_proxy_from_holding_the_events_back(gateway, claude, on, held_back):
+    claude.script = [claude.tells("hi")]
+
+    async with gateway(sse_headers=on) as g:
+        began, *sent = await g.asgi("/chat/stream")
+
+    headers = dict(began["headers"])
+    assert headers[b"content-type"].startswith(b"text/event-stream")
+    assert {name: headers[name] for name in (b"x-accel-buffering", b"cache-control") if name in headers} == held_back
+    assert b"\r" not in b"".join(message["body"] for message in sent)
 
 
 async def test_the_first_text_leaves_before_the_second_is_written(gateway, claude):
@@ -171,15 +198,106 @@ async def test_a_first_text_that_is_late_is_a_timeout(gateway, claude):
     assert claude.let_go == 1
 
 
-async def test_the_deadline_bounds_the_stream_too(gateway, claude):
+async def test_the_deadline_bounds_the_first_text(gateway, claude):
+    claude.script = [claude.tells("late", every=2.0)]
+
+    async with gateway(deadline=1.5) as g:
+        response = await g.stream()
+
+    assert (response.status_code, response.json()["error"]["type"]) == (504, "timeout")
+
+
+async def test_a_stream_may_go_on_beyond_the_deadline_once_it_speaks(gateway, claude):
     claude.script = [claude.tells("one two three four", every=1.0)]
 
     async with gateway(deadline=2.5) as g:
         response = await g.stream()
 
+    assert [json.loads(each).get("text") for each in data(response)[:4]] == ["one", "two", "three", "four"]
+
+
+async def test_the_time_of_a_stream_bounds_all_of_it(gateway, claude):
+    claude.script = [claude.tells("one two three four", every=1.0)]
+
+    async with gateway(stream_timeout=2.5) as g:
+        response = await g.stream()
+
     assert [json.loads(each).get("text") for each in data(response)[:-1]] == ["one", "two"]
     assert json.loads(data(response)[-1])["error"]["type"] == "timeout"
     assert claude.let_go == 1
+
+
+async def test_a_silence_within_a_stream_ends_it(gateway, claude):
+    claude.script = [claude.streams("one", 1.0, "two", 9.0, "three")]
+
+    async with gateway(idle_timeout=5.0) as g:
+        response = await g.stream()
+
+    assert [json.loads(each).get("text") for each in data(response)[:-1]] == ["one", "two"]
+    assert json.loads(data(response)[-1])["error"]["type"] == "timeout"
+
+
+async def test_a_stream_whose_end_nobody_requires_passes_for_whole(gateway, claude):
+    claude.script = [claude.streams("half")]
+
+    async with gateway(require_stop=False) as g:
+        response = await g.stream()
+
+    assert data(response)[-1] == "[DONE]"
+
+
+# Before the first text
+
+
+async def test_with_a_peek_the_status_waits_for_the_first_text(gateway, claude):
+    claude.script = [claude.tells("late", every=5.0)]
+
+    async with gateway(peek=True, heartbeat=2.0) as g:
+        sent = await g.asgi("/chat/stream")
+
+    assert [message["at"] for message in sent[:2]] == pytest.approx([5.0, 5.0])
+
+
+async def test_without_a_peek_the_status_is_sent_at_once(gateway, claude):
+    claude.script = [claude.tells("late", every=5.0)]
+
+    async with gateway(peek=False) as g:
+        sent = await g.asgi("/chat/stream")
+
+    assert [message["at"] for message in sent[:2]] == pytest.approx([0.0, 5.0])
+
+
+async def test_without_a_peek_even_an_early_failure_is_an_error_event(gateway, claude):
+    claude.script = [claude.fails(529)]
+
+    async with gateway(peek=False, attempts=1) as g:
+        response = await g.stream()
+
+    assert response.status_code == 200
+    assert response.text.startswith("event: error\n")
+    assert [json.loads(each)["error"]["type"] for each in data(response)] == ["overloaded"]
+    assert g.lines.of("request")[0]["outcome"] == "overloaded"
+
+
+@pytest.mark.parametrize(("heartbeat", "beats"), [(2.0, [2.0, 4.0, 6.0, 8.0]), (None, [])], ids=["on", "off"])
+async def test_a_silent_stream_has_a_heartbeat(gateway, claude, heartbeat, beats):
+    claude.script = [claude.streams(5.0, "one", 4.5, "two", {"type": "message_stop"})]
+
+    async with gateway(peek=False, heartbeat=heartbeat, idle_timeout=None) as g:
+        sent = await g.asgi("/chat/stream")
+
+    assert [message["at"] for message in sent if message.get("body") == b": heartbeat\n\n"] == pytest.approx(beats)
+    assert [message["at"] for message in sent if b"text" in message.get("body", b"")] == pytest.approx([5.0, 9.5])
+
+
+async def test_a_heartbeat_ends_with_its_stream(gateway, claude):
+    claude.script = [claude.tells("hi")]
+
+    async with gateway(heartbeat=2.0) as g:
+        sent = await g.asgi("/chat/stream")
+        await asyncio.sleep(10.0)
+
+    assert sent[-1]["more_body"] is False
 
 
 async def test_a_burst_of_events_lets_others_run_between_them(gateway, claude):
