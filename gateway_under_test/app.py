@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -14,13 +13,10 @@ from sse_starlette.sse import AppStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from gateway_under_test import auth, cache, errors, logs, prompts, settings, store, tracing
-from gateway_under_test.attempt import Telemetry
-from gateway_under_test.metrics import Metrics
+from gateway_under_test import errors, logs, settings, tracing
+from gateway_under_test.parts import Parts
 from gateway_under_test.routes import analyze, batch, chat, health, leaving, messages, route, summarize
 from gateway_under_test.routes import metrics as figures
-from gateway_under_test.tasks import Tasks
-from gateway_under_test.upstream import Upstream
 
 
 def create_app(
@@ -41,44 +37,28 @@ def create_app(
     log = log or logs.make(secrets=secrets_of(chosen))
     if strange:
         warn_of_strangers(log)
-    known = [name for name in (chosen.model, chosen.fallback_model) if name]
-    metrics = Metrics(known, worker=str(os.getpid()) if chosen.workers > 1 else None)
-    tracer = tracer or tracing.make(chosen.anthropic_base_url, known)
-    shared = store.Redis(chosen.redis_url, log) if chosen.redis_url else None
-    answers = cache.Answers(chosen.cache.ttl, chosen.cache.size, shared) if chosen.cache else cache.NoCache()
-    telemetry = Telemetry(log, metrics, tracer, stopping=lambda: upstream.draining)
-    upstream = Upstream(chosen, telemetry, answers, http_client=http_client, seed=seed)
-    metrics.watch(upstream.state)
-    keys, registry = auth.Keys(chosen, log), prompts.Prompts(chosen.prompts, log)
-    background = Tasks(chosen.task_ttl, log, shared, at_once=chosen.batch_concurrency)
+    parts = Parts.of(chosen, log, tracer, http_client, seed)
     # sse-starlette would cut every stream at SIGTERM; the server's grace period decides instead
     AppStatus.enable_automatic_graceful_drain = False
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(logs.watch_loop(log))
-        try:
-            async with contextlib.AsyncExitStack() as held:
-                if shared:
-                    await held.enter_async_context(shared.connected())
-                await held.enter_async_context(upstream.connected())
-                await held.enter_async_context(background.living(chosen.drain))
-                app.state.zombies = None
-                if not chosen.cancel_upstream:
-                    app.state.zombies = await held.enter_async_context(leaving.Zombies())
-                yield
-        finally:
-            watcher.cancel()
+        async with parts.running():
+            yield
 
-    app = FastAPI(title="Gateway under test", lifespan=lifespan, redirect_slashes=False, telemetry=tracer.telemetry)
-    app.state.upstream, app.state.tasks = upstream, background
+    app = FastAPI(
+        title="Gateway under test", lifespan=lifespan, redirect_slashes=False, telemetry=parts.tracer.telemetry
+    )
+    app.state.parts, app.state.upstream, app.state.zombies = parts, parts.upstream, parts.zombies
     for each in (chat, batch, route, messages):
-        app.include_router(each.router(chosen, upstream, keys))
-    app.include_router(summarize.router(chosen, upstream, keys, registry))
-    app.include_router(analyze.router(chosen, upstream, keys, registry, background))
-    app.include_router(health.router(chosen, upstream, shared))
-    app.include_router(figures.router(metrics))
-    app.add_middleware(logs.RequestLog, log=log, new_id=upstream.new_id, metrics=metrics, tracing=tracer)
+        app.include_router(each.router(chosen, parts.upstream, parts.keys))
+    app.include_router(summarize.router(chosen, parts.upstream, parts.keys, parts.prompts))
+    app.include_router(analyze.router(chosen, parts.upstream, parts.keys, parts.prompts, parts.tasks))
+    app.include_router(health.router(chosen, parts.upstream, parts.redis))
+    app.include_router(figures.router(parts.metrics))
+    app.add_middleware(
+        logs.RequestLog, log=log, new_id=parts.upstream.new_id, metrics=parts.metrics, tracing=parts.tracer
+    )
     for kind in (errors.GatewayError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, tell)
     app.add_exception_handler(leaving.Gone, leaving.silence)

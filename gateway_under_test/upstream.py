@@ -241,26 +241,35 @@ class Upstream:
     def _next(
         self, n: int, job: Job[T], error: errors.GatewayError, time: Time, request: logs.RequestLine
     ) -> tuple[Job[T], float]:
-        """The job for the next attempt, and seconds until then; raises the error if it was the last.
-
-        The fallback model has places of its own: it is asked at once, and if nothing was sent, for nothing.
-        """
+        """The job for the next attempt, and seconds until then; raises the error if it was the last."""
         patterns, metrics = self._patterns, self._telemetry.metrics
-        room = time.first.remaining(asyncio.get_running_loop().time())
-        other = self._settings.fallback_model
-        if other and not job.bound and job.model != other and isinstance(error, errors.Overloaded | errors.CircuitOpen):
-            free = isinstance(error, errors.CircuitOpen)
-            if room > 0 and (free or (n < self._settings.attempts and patterns.budget.spend())):
-                metrics.fell_back(error.type)
-                return dataclasses.replace(job, model=other), 0.0
         if isinstance(error, errors.Shed):
             metrics.shed("circuit_open" if isinstance(error, errors.CircuitOpen) else "full", request.priority)
+        room = time.first.remaining(asyncio.get_running_loop().time())
+        elsewhere = self._elsewhere(n, job, error) if room > 0 else None
+        if elsewhere is not None:
+            metrics.fell_back(error.type)
+            return elsewhere, 0.0
         wait = patterns.retry.next_wait(n, error, room - patterns.service(job.kind, job.streamed).expected, self._rng)
         if wait is None or not patterns.budget.spend():
             metrics.refused_retry("budget" if wait is not None else self._why_not(n, error))
             raise error
         metrics.retried(error.type)
         return job, wait
+
+    def _elsewhere(self, n: int, job: Job[T], error: errors.GatewayError) -> Job[T] | None:
+        """The job for the fallback model, which has places of its own: asked at once, and for nothing if nothing was
+        sent."""
+        other = self._settings.fallback_model
+        if other is None or job.bound or job.model == other:
+            return None
+        match error:
+            case errors.CircuitOpen():
+                return dataclasses.replace(job, model=other)
+            case errors.Overloaded() if n < self._settings.attempts and self._patterns.budget.spend():
+                return dataclasses.replace(job, model=other)
+            case _:
+                return None
 
     def _why_not(self, n: int, error: errors.GatewayError) -> str:
         if n >= self._settings.attempts:

@@ -12,8 +12,9 @@ import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
-from loadtests.client import Exchange
-from loadtests.sample import Sample
+from loadtests import rotation
+from loadtests.client import Call
+from loadtests.errand import Errand, Pause
 
 FOREVER = 86_400.0
 
@@ -25,41 +26,67 @@ def connect(base_url: str) -> HTTPClient:
     )
 
 
-def send(
-    http: HTTPClient,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    exchange: Exchange,
-    clock: Callable[[], float],
-    patience: float,
-) -> Sample:
-    """Send one request and follow its reply for at most `patience` seconds. Every ending is a Sample, but for a kill of
-    the greenlet, which passes: locust ends its users that way."""
-    timer = gevent.Timeout.start_new(patience)
-    response: HTTPSocketPoolResponse | None = None
+def pursue(http: HTTPClient, errand: Errand, clock: Callable[[], float]) -> None:
+    """Take an errand to its end, or for as long as its caller has patience. Only a kill of the greenlet passes: locust
+    ends its users that way."""
+    timer = gevent.Timeout.start_new(max(0.0, errand.gives_up - clock()))
     try:
-        response = http.request("POST", path, body=body, headers=headers)
-        exchange.head(response.status_code, str(response.get("content-type", "")))
-        _read(response, exchange, clock)
-        return exchange.end(clock())
+        while (step := errand.next(clock())) is not None:
+            if isinstance(step, Pause):
+                gevent.sleep(step.seconds)
+            else:
+                _exchange(http, step, errand, clock)
     except gevent.Timeout as expired:
         if expired is not timer:
             raise
-        return exchange.fail("timeout", clock())
-    except (OSError, HTTPParseError) as error:
-        return exchange.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")
+        errand.stop("timeout", clock())
+    finally:
+        timer.close()
+
+
+def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
+    """Whether the gateway answers well, and in time."""
+    timer = gevent.Timeout.start_new(timeout)
+    response: HTTPSocketPoolResponse | None = None
+    try:
+        response = _send(http, call)
+        response.read()
+        return rotation.is_well(response.status_code)
+    except gevent.Timeout as expired:
+        if expired is not timer:
+            raise
+        return False
+    except (OSError, HTTPParseError):
+        return False
     finally:
         timer.close()
         if response is not None:
             response.release()
 
 
-def _read(response: HTTPSocketPoolResponse, exchange: Exchange, clock: Callable[[], float]) -> None:
-    if exchange.streaming:
+def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float]) -> None:
+    response: HTTPSocketPoolResponse | None = None
+    try:
+        response = _send(http, call)
+        errand.head(response.status_code, str(response.get("content-type", "")))
+        _read(response, errand, clock)
+        errand.end(clock())
+    except (OSError, HTTPParseError) as error:
+        errand.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")
+    finally:
+        if response is not None:
+            response.release()
+
+
+def _send(http: HTTPClient, call: Call) -> HTTPSocketPoolResponse:
+    return http.request(call.method, call.path, body=call.body, headers=call.headers)
+
+
+def _read(response: HTTPSocketPoolResponse, errand: Errand, clock: Callable[[], float]) -> None:
+    if errand.streaming:
         while line := response.readline(b"\n"):
-            exchange.feed(line, clock())
-    exchange.feed(response.read(), clock())
+            errand.feed(line, clock())
+    errand.feed(response.read(), clock())
 
 
 def _outcome_of(error: Exception) -> str:

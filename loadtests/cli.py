@@ -95,7 +95,7 @@ def run(
     console = display.console(stderr=as_json)
     experiment, variants = _prepare(name, assignments, variant)
     chosen = experiment.choose_clock(clock)
-    rehearse = _rehearse_on(chosen)
+    rehearse = _rehearse_on(chosen, experiment, variants)
     if gateway is not None:
         aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
         rehearse = functools.partial(runner.rehearse, target=aimed)
@@ -129,7 +129,7 @@ def agree(name: NameOrFile, variant: Variants = None, assignments: Assignments =
     found = {}
     clocks: tuple[ClockName, ...] = ("virtual", "real")
     for clock in clocks:
-        rehearse = _rehearse_on(experiment.choose_clock(clock))
+        rehearse = _rehearse_on(experiment.choose_clock(clock), experiment, variants)
         folder = runner.prepare(name, experiment, variants, seed, None, _command())
         _announce(console, experiment, variants, folder, real=clock == "real")
         with display.Progress(console, folder, experiment, seed) as progress:
@@ -281,14 +281,17 @@ def _aim(
     return Target.checked(gateway, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
 
 
-def _rehearse_on(clock: ClockName) -> Callable[..., None]:
-    """What runs a variant on this clock. Virtual time needs the gateway in this process, so it is imported late."""
+def _rehearse_on(clock: ClockName, experiment: Scenario, variants: list[str]) -> Callable[..., None]:
+    """What runs these variants on this clock. Virtual time needs the gateway in this process, so it is imported late.
+    Raises CannotRun when one of them cannot run on it."""
     if clock == "real":
         return runner.rehearse
     with _installed("gateway"):
         from loadtests import virtual
 
-        return virtual.rehearse
+    for variant in variants:
+        virtual.check(experiment, variant)
+    return virtual.rehearse
 
 
 @contextlib.contextmanager

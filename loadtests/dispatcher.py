@@ -6,6 +6,7 @@ request is a greenlet of its own.
 """
 
 import functools
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from gevent.pool import Group
 from locust import User, constant, task
 from locust.env import Environment
 
-from loadtests import caller, client, hooks
-from loadtests.client import Exchange
+from loadtests import caller, client, hooks, rotation
+from loadtests.errand import Errand
 from loadtests.load import Arrival
 from loadtests.plan import Plan
+from loadtests.rotation import Rotation
 from loadtests.sample import Sample
 
 LAG_INTERVAL = 0.05
@@ -34,8 +36,9 @@ class Dispatcher:
         self.plan = plan
         self._suffix = "" if start == 1 else f".{start}"
         self.scenario = plan.load_scenario().of(plan.variant)
-        self._path = client.PATHS[self.scenario.load.user]
-        self.arrivals = plan.arrivals(self.scenario)
+        self.arrivals = [arrival.again(start) for arrival in plan.arrivals(self.scenario)]
+        probe = self.scenario.load.probe
+        self._rotation = Rotation(probe) if probe else None
         self._report = report
         self._http = caller.connect(plan.gateway)
         self._requests = Group()
@@ -55,12 +58,14 @@ class Dispatcher:
             reset = caller.post(mock, "/_mock/reset")
             self._t0 = time.monotonic()
             self._note("started", wall=reset["wall"], suffix=self._suffix)
-            watch = gevent.spawn(self._watch_the_loop)
+            beside: list[gevent.Greenlet[..., None]] = [gevent.spawn(self._watch_the_loop)]
+            if self._rotation is not None:
+                beside.append(gevent.spawn(self._keep_probing, self._rotation))
             try:
                 self._walk()
             finally:
                 self._requests.kill()  # each of them still ends in a sample: aborted
-                watch.kill()
+                gevent.killall(beside)
             self._note("ended", sent=self._sent)
 
     def now(self) -> float:
@@ -78,23 +83,23 @@ class Dispatcher:
 
     def _ask(self, arrival: Arrival) -> None:
         self._sent += 1
-        load = self.scenario.load
-        request_id = arrival.request_id + self._suffix
-        exchange = Exchange(request_id, arrival.at, sent=self.now())
+        errand = Errand(arrival, self.scenario.load, self.plan.key, self.now(), self._rotation)
         try:
-            sample = caller.send(
-                self._http,
-                self._path,
-                client.headers_of(request_id, self.plan.key),
-                client.body_of(arrival.message, load.model, load.max_tokens),
-                exchange,
-                self.now,
-                patience=max(0.0, arrival.at + load.patience - self.now()),
-            )
+            caller.pursue(self._http, errand, self.now)
         except gevent.GreenletExit:
-            sample = exchange.fail("aborted", self.now())
+            errand.stop("aborted", self.now())
+        sample = errand.sample()
         self._samples.write(sample.to_json(self.plan.variant) + "\n")
-        self._report(self._path, sample)
+        self._report(errand.kind.path, sample)
+
+    def _keep_probing(self, watched: Rotation) -> None:
+        for number in itertools.count(1):
+            started = self.now()
+            name = rotation.name_of(self.plan.variant, self.plan.seed, number) + self._suffix
+            call = client.probe(watched.probe.path, name, self.plan.key)
+            if watched.seen(caller.probe(self._http, call, watched.probe.timeout)):
+                self._note("probe", state=watched.state)
+            gevent.sleep(max(0.0, started + watched.probe.every - self.now()))
 
     def _watch_the_loop(self) -> None:
         """A generator that was held up measured itself, not the server: each hold-up is written down."""

@@ -10,16 +10,25 @@ from loadtests.sample import OUTCOMES, Row
 
 Status = Literal["pass", "fail", "skipped"]
 
-COUNTS = ("seconds", "offered", "started", "not_sent", "completed", "goodput", "attempts")
-TOKENS = ("output_tokens", "wasted_output_tokens")
-RATIOS = ("goodput_ratio", "error_ratio", "amplification", "waited_ratio")
+COUNTS = (
+    *("seconds", "offered", "started", "not_sent", "completed", "goodput"),
+    *("attempts", "refused_attempts", "connections"),
+)
+RATES = ("throughput", "goodput_rate", "attempts_per_second", "peak_attempts")
+TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "wasted_output_tokens")
+RATIOS = (
+    *("goodput_ratio", "error_ratio", "hidden_error_ratio", "amplification", "refused_ratio", "waited_ratio"),
+    *("wasted_ratio", "connections_per_request"),
+)
 DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag", "queue_wait")
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
+LAG = "gateway_lag"  # of which only the longest is known
+CLOCKS = (*DISTRIBUTIONS, LAG)
 # Of a whole variant; every other metric is of a phase, or of all judged phases together.
 OF_A_VARIANT = ("recovery_s",)
 
 METRICS = frozenset(
-    [*COUNTS, *TOKENS, *RATIOS, *OF_A_VARIANT]
+    [*COUNTS, *RATES, *TOKENS, *RATIOS, *OF_A_VARIANT, f"{LAG}.max"]
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
 )
@@ -73,7 +82,7 @@ def parse(text: str, variants: Collection[str], phases: Collection[str]) -> Gate
 
 
 def unknown_metric(path: str) -> str:
-    names = ", ".join([*RATIOS, *OF_A_VARIANT, "e2e.p99", "ttft.p95", "outcomes.timeout"])
+    names = ", ".join([*RATIOS, *RATES, *OF_A_VARIANT, "e2e.p99", "ttft.p95", "outcomes.timeout"])
     return f'no metric, phase or variant is called "{path}"; metrics are {names} and so on'
 
 

@@ -139,7 +139,7 @@ class Call:
             "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in headers],
-            "client": ("127.0.0.1", 1),
+            "client": ("127.0.0.1", 0),  # no port: there is no connection that could be counted
             "server": ("127.0.0.1", 80),
             "state": {},
         }

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.sample import OUTCOMES, Row, Sample
@@ -19,15 +19,26 @@ Attempt = Row
 
 GOODPUT_HELD = 0.9
 RECOVERY_WINDOW = 3.0
+PEAK_WINDOW = 0.1
+GRAIN = 1e-6  # of the times in records
+
+
+class Lag(NamedTuple):
+    """A stretch in which an event loop stood still: its begin, and how long it lasted."""
+
+    at: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """What one variant's run left behind: the schedule, the callers' samples, the mock's journal."""
+    """What one variant's run left behind: the schedule, the callers' samples, the mock's journal, and the lags of the
+    gateway's event loop, if it told of any."""
 
     offered: Sequence[float]
     samples: Sequence[Sample]
     journal: Sequence[Attempt]
+    lags: Sequence[Lag] | None = None
 
     def attempts_of(self) -> dict[str, list[Attempt]]:
         found: dict[str, list[Attempt]] = defaultdict(list)
@@ -84,6 +95,7 @@ def distribution(values: Iterable[float | None]) -> dict[str, float | int | None
 
 def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
     """The figures of the requests whose intended start lies in one of `spans`: a phase of summary.json."""
+    seconds = sum(span.end - span.start for span in spans)
     offered = sum(any(span.holds(at) for span in spans) for at in observed.offered)
     cohort = [sample for sample in observed.samples if any(span.holds(sample.intended) for span in spans)]
     attempts_of = observed.attempts_of()
@@ -93,7 +105,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
     bad = len(cohort) - outcomes["complete"] - outcomes["left"]
     waits = [attempt["queued"] for attempt in attempts if attempt["outcome"] in ("complete", "left")]
     return {
-        "seconds": sum(span.end - span.start for span in spans),
+        "seconds": seconds,
         "offered": offered,
         "started": len(cohort),
         "not_sent": offered - len(cohort),
@@ -101,13 +113,17 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "goodput": good,
         "goodput_ratio": _ratio(good, offered),
         "error_ratio": _ratio(bad, len(cohort)),
+        "hidden_error_ratio": _ratio(sum(map(_hides_an_error, cohort)), len(cohort)),
         "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
         **_distributions(cohort, waits),
         "attempts": len(attempts),
         "amplification": _ratio(len(attempts), len(cohort)),
         "waited_ratio": _ratio(sum(wait > 0 for wait in waits), len(waits)),
         "output_tokens": sum(attempt["output_tokens"] for attempt in attempts),
-        "wasted_output_tokens": sum(attempt["wasted_tokens"] for attempt in attempts),
+        **_wasted(cohort, attempts_of),
+        **_at_claude(attempts, len(cohort)),
+        "goodput_rate": _ratio(good, seconds),
+        **_meanwhile(observed, spans, seconds),
     }
 
 
@@ -157,6 +173,75 @@ def series(observed: Observed, scenario: Scenario) -> Series:
         "e2e_p50": _percentiles(complete, lambda sample: sample.e2e, 0.5, seconds),
         "e2e_p95": _percentiles(complete, lambda sample: sample.e2e, 0.95, seconds),
     }
+
+
+def _wasted(cohort: Sequence[Sample], attempts_of: dict[str, list[Attempt]]) -> Row:
+    """Output tokens that Claude produced and no caller got. For Claude an attempt is well spent that its gateway saw to
+    the end; whether somebody still waited there, only the callers know."""
+    produced = wasted = 0
+    for sample in cohort:
+        attempts = attempts_of.get(sample.request_id, [])
+        made = sum(attempt["output_tokens"] for attempt in attempts)
+        untold = sample.outcome == "complete" and not sample.output_tokens  # an answer that tells of no tokens
+        produced += made
+        wasted += (
+            sum(attempt["wasted_tokens"] for attempt in attempts) if untold else max(0, made - sample.output_tokens)
+        )
+    return {"wasted_output_tokens": wasted, "wasted_ratio": _ratio(wasted, produced)}
+
+
+def _at_claude(attempts: Sequence[Attempt], requests: int) -> Row:
+    """What became of a cohort's attempts, and over how many connections they came. An attempt is refused when all it
+    got was an error's status, whatever the reason; its prompt was not read."""
+    refused = sum(map(_is_refused, attempts))
+    read = [attempt for attempt in attempts if not _is_refused(attempt)]
+    peers = {attempt["peer"] for attempt in attempts if attempt.get("peer")}
+    return {
+        "refused_attempts": refused,
+        "refused_ratio": _ratio(refused, len(attempts)),
+        "input_tokens": sum(attempt["input_tokens"] for attempt in read),
+        "cached_input_tokens": sum(attempt.get("cached_input_tokens", 0) for attempt in read),
+        "connections": len(peers) or None,
+        "connections_per_request": _ratio(len(peers), requests) if peers else None,
+    }
+
+
+def _hides_an_error(sample: Sample) -> bool:
+    """Whether a failure stands behind a status of success, which is all that proxies and dashboards look at."""
+    failed = sample.outcome not in ("complete", "left", "timeout", "aborted")
+    return failed and sample.status is not None and 200 <= sample.status < 300
+
+
+def _is_refused(attempt: Attempt) -> bool:
+    return attempt["status"] is not None and attempt["status"] >= 400
+
+
+def _meanwhile(observed: Observed, spans: Sequence[Span], seconds: float) -> Row:
+    """What happened while the phases lasted, whichever cohort it was of."""
+    completed = [sample.ended for sample in observed.samples if sample.outcome == "complete"]
+    came = sorted(attempt["t"] for attempt in observed.journal)
+    return {
+        "throughput": _ratio(sum(any(span.holds(at) for span in spans) for at in completed), seconds),
+        "attempts_per_second": _ratio(sum(_between(came, span.start, span.end) for span in spans), seconds),
+        "peak_attempts": round(max(_most(came, span) for span in spans) / PEAK_WINDOW, 6),
+        "gateway_lag": {"max": _longest_lag(observed.lags, spans)},
+    }
+
+
+def _most(came: Sequence[float], span: Span) -> int:
+    """The most that came in any window of a phase."""
+    inside = came[bisect.bisect_left(came, span.start) : bisect.bisect_left(came, span.end)]
+    ends = (bisect.bisect_left(inside, at + PEAK_WINDOW - GRAIN) for at in inside)
+    return max((end - begin for begin, end in enumerate(ends)), default=0)
+
+
+def _longest_lag(lags: Sequence[Lag] | None, spans: Sequence[Span]) -> float | None:
+    if lags is None:
+        return None
+    met = (
+        lag.seconds for lag in lags if any(lag.at < span.end and lag.at + lag.seconds > span.start for span in spans)
+    )
+    return max(met, default=0.0)
 
 
 def _distributions(cohort: Sequence[Sample], waits: Sequence[float]) -> Row:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from loadtests import story
-from loadtests.gates import DISTRIBUTIONS
+from loadtests.gates import CLOCKS, DISTRIBUTIONS
 from loadtests.metrics import Series
 from loadtests.sample import OUTCOMES, Row
 
@@ -110,7 +110,7 @@ def _bound(expectation: Row) -> str:
 def _metric_of(gate: str) -> str:
     """The metric inside `[variant.][phase.]metric op number`, as far as its unit goes."""
     path = re.split(r"[<>=!\s]", gate.strip(), maxsplit=1)[0].split(".")
-    clocks = [at for at, word in enumerate(path) if word in DISTRIBUTIONS]
+    clocks = [at for at, word in enumerate(path) if word in CLOCKS]
     return ".".join(path[clocks[-1] :]) if clocks else path[-1]
 
 

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from loadtests import document, scenario
 from loadtests.errors import CannotRun
-from loadtests.metrics import Attempt
+from loadtests.metrics import Attempt, Lag
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
@@ -83,15 +84,27 @@ class RunDir:
         return [row for row in rows(self.events) if row["variant"] == variant]
 
     def gateway_attempts(self, variant: str) -> Counter[str]:
-        """How many attempts of each request the gateway's log says it sent."""
-        return Counter(
-            str(row["request_id"])
-            for row in rows(self.log(variant, "gateway"))
-            if row.get("event") == "attempt" and row.get("sent", True)
-        )
+        """How many attempts of each request the gateway's log says it sent: one attempt of its own is as many as the
+        SDK below it made of it (`sends`)."""
+        found: Counter[str] = Counter()
+        for row in rows(self.log(variant, "gateway")):
+            sends = row.get("sends", int(row.get("sent", True))) if row.get("event") == "attempt" else 0
+            if sends:
+                found[str(row["request_id"])] += sends
+        return found
 
-    def gateway_lags(self, variant: str) -> list[float]:
-        return [row["seconds"] for row in rows(self.log(variant, "gateway")) if row.get("event") == "loop_lag"]
+    def gateway_lags(self, variant: str) -> list[Lag] | None:
+        """When its event loop stood still; None when there is no log of it, or no T0."""
+        started = next((row for row in self.events_of(variant) if row["event"] == "started"), None)
+        log = self.log(variant, "gateway")
+        if started is None or not log.is_file():
+            return None
+        lags = []
+        for row in rows(log):
+            if row.get("event") == "loop_lag":
+                end = datetime.fromisoformat(row["timestamp"]).timestamp() - started["wall"]
+                lags.append(Lag(end - row["seconds"], row["seconds"]))
+        return lags
 
 
 def rows(path: Path) -> Iterator[Row]:

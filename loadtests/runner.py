@@ -180,7 +180,7 @@ class Rehearsal:
     def _gateway_environment(self) -> dict[str, str]:
         """The spend guard's second half: the only Claude the gateway knows is the mock."""
         return {
-            **stack.environment_of(self.scenario.gateway_settings(self.variant)),
+            **stack.environment_of({"drain": stack.DRAIN, **self.scenario.gateway_settings(self.variant)}),
             "ANTHROPIC_BASE_URL": self.mock.url,
             "ANTHROPIC_API_KEY": "sk-mock",
             "VALID_API_KEYS": client.KEY,
@@ -189,7 +189,7 @@ class Rehearsal:
     def _prove_the_canary(self, witness: Mock) -> None:
         name = f"canary-{uuid.uuid4().hex}"  # a new one: a mock that runs already may remember another run's
         try:
-            status = stack.ask_gateway(self.gateway.url, self._key, name, self.scenario.load.model)
+            status = stack.ask_gateway(self.gateway.url, client.canary(self.scenario.load, name, self._key))
             seen = any(record["request_id"] == name for records in witness.drain() for record in records)
         except requests.RequestException as error:
             raise CannotRun(f"{self.variant}: the canary request failed: {error}") from None

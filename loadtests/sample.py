@@ -27,7 +27,8 @@ OUTCOMES = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """Times are seconds since T0. `gaps` are the waits between content deltas, in seconds.
+    """Times are seconds since T0. `gaps` are the waits between content deltas, in seconds. Of a request that its caller
+    tried more than once, `sent` is of the first of its `tries`, and all the rest of the last.
 
     `outcome` is one of `OUTCOMES`, exclusive: they sum to the requests started.
     """
@@ -43,6 +44,7 @@ class Sample:
     gaps: tuple[float, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
+    tries: int = 1
 
     @property
     def ttft(self) -> float | None:

@@ -14,25 +14,16 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from loadtests import document, gates
+from loadtests import document, gates, problems
 from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
+from loadtests.field import Name, NotNegative, Number, Positive, Section, Switch
 from loadtests.gates import Gate
-from loadtests.load import Arrival, schedule
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-
+from loadtests.load import Arrival, Load, schedule
 
 MOST_REQUESTS = 1_000_000
 OF_ALL = ("load", "mock")  # sections of the scenario that a variant may change; the rest of it is the gateway's
 ClockName = Literal["real", "virtual"]
-
-
-class Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
 class Slo(Section):
@@ -42,24 +33,13 @@ class Slo(Section):
     ttft: Positive | None = None
 
 
-class Load(Section):
-    """`rate` per second; `patience`: seconds from the intended start after which the caller gives up."""
-
-    user: Literal["chat", "stream"]
-    arrivals: Literal["constant", "poisson"] = "poisson"
-    rate: Positive
-    patience: Positive = 60.0
-    model: Annotated[str, Field(pattern="^claude-")] = "claude-haiku-4-5"
-    max_tokens: Annotated[int, Field(ge=1, le=8096, strict=True)] = 120
-
-
 class Phase(Section):
     """`rate`: the load's rate in this phase, where it is not the load's own."""
 
     name: Name
     seconds: Positive
     rate: Positive | None = None
-    judge: Annotated[bool, Field(strict=True)] = True
+    judge: Switch = True
 
 
 class Expectation(Section):
@@ -99,16 +79,16 @@ class Scenario(Section):
 
     about: str
     clock: Literal["either", "real", "virtual"] = "either"
-    needs: list[Literal["threads", "processes", "nginx", "toxiproxy", "redis"]] = []
+    needs: list[Literal["threads", "processes", "nginx", "toxiproxy", "redis"]] = Field(default_factory=list)
     slo: Slo = Slo()
     load: Load
     phases: Annotated[list[Phase], Field(min_length=1)]
-    mock: Tree = {}
-    gateway: Tree = {}
-    variants: dict[Name, Tree] = {"default": {}}
-    expect: list[Expectation] = []
-    gates: list[str] = []
-    maps: list[Map] = []
+    mock: Tree = Field(default_factory=dict)
+    gateway: Tree = Field(default_factory=dict)
+    variants: dict[Name, Tree] = Field(default_factory=lambda: dict[str, Tree](default={}))
+    expect: list[Expectation] = Field(default_factory=list)
+    gates: list[str] = Field(default_factory=list)
+    maps: list[Map] = Field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -206,7 +186,7 @@ def parse(source: Document) -> Scenario:
     try:
         scenario = Scenario.model_validate(source.data)
     except pydantic.ValidationError as error:
-        raise _first_problem(error, source) from None
+        raise problems.first(error, Scenario, source) from None
     _check_references(scenario, source)
     return scenario
 
@@ -237,69 +217,6 @@ def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
     return {"at": span.start, "for": span.end - span.start, **rest}
 
 
-def _first_problem(
-    error: pydantic.ValidationError, source: Document, root: tuple[str, ...] = (), section: tuple[str, ...] = ()
-) -> ScenarioError:
-    """One typo may make an unknown key and a missing field: the unknown key is the one to name. `root`: where in the
-    file the `section` that was read stands."""
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]
-    path = tuple(step for step in first["loc"] if step != "[key]")
-    return ScenarioError(
-        source.place((*root, *path)), f"{_dotted((*root, *path), source)}{_explain(first, (*section, *path))}"
-    )
-
-
-def _explain(problem: Any, path: tuple[str | int, ...]) -> str:
-    got = problem.get("input")
-    match problem["type"]:
-        case "extra_forbidden":
-            return f": unknown key; {document.did_you_mean(str(path[-1]), _known_keys(path))}"
-        case "missing":
-            return f" is missing; every {_what(path)} needs it"
-        case "value_error":
-            return f": {problem['ctx']['error']}"
-        case "string_pattern_mismatch" if problem["ctx"]["pattern"].startswith("^["):
-            return f': got "{got}", expected a name: a letter, then letters, digits, - or _'
-        case "string_pattern_mismatch":
-            return f': got "{got}", expected a model that starts with "claude-"'
-        case "model_type" | "dict_type":
-            return f": got {_shown(got)}, expected a mapping of keys to values"
-        case _:
-            return f": got {_shown(got)}, expected: {problem['msg'].removeprefix('Input should be ')}"
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _what(path: tuple[str | int, ...]) -> str:
-    """What kind of thing lacks a field, as a noun."""
-    if len(path) == 1:
-        return "scenario"
-    return {"phases": "phase", "expect": "expectation", "maps": "map"}.get(str(path[0]), str(path[0]))
-
-
-def _known_keys(path: tuple[str | int, ...]) -> Iterable[str]:
-    sections: dict[str, type[Section]] = {"slo": Slo, "load": Load, "phases": Phase, "expect": Expectation, "maps": Map}
-    model = Scenario if len(path) == 1 else sections.get(str(path[0]), Scenario)
-    return model.model_fields
-
-
-def _dotted(path: tuple[str | int, ...], source: Document) -> str:
-    """`phases.dip.seconds` rather than `phases.2.seconds`, where the item has a name."""
-    shown: list[str] = []
-    value: Any = source.data
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            value = None
-        name = value.get("name") if isinstance(value, dict) and isinstance(step, int) else None
-        shown.append(str(name or step))
-    return ".".join(shown)
-
-
 def _check_references(scenario: Scenario, source: Document) -> None:
     """What is right by itself may still not fit the rest of the file."""
     _check_names(scenario, source)
@@ -324,12 +241,12 @@ def _check_own_sections(variant: str, scenario: Scenario, source: Document) -> N
         given = scenario.variants[variant].get(section)
         if given is not None and not isinstance(given, dict):
             where = (*root, section)
-            text = f"got {_shown(given)}, expected a mapping of keys to values"
-            raise ScenarioError(source.place(where), f"{_dotted(where, source)}: {text}")
+            text = f"got {problems.shown(given)}, expected a mapping of keys to values"
+            raise ScenarioError(source.place(where), f"{problems.dotted(where, source)}: {text}")
     try:
         own = scenario.of(variant)
     except pydantic.ValidationError as error:
-        raise _first_problem(error, source, (*root, "load"), ("load",)) from None
+        raise problems.first(error, Load, source, (*root, "load")) from None
     _check_timeline(scenario.variants[variant].get("mock") or {}, (*root, "mock", "timeline"), scenario, source)
     requests = sum(phase.seconds * (phase.rate or own.load.rate) for phase in scenario.phases)
     if requests > MOST_REQUESTS:
@@ -359,7 +276,7 @@ def _check_timeline(mock: Tree, root: tuple[str, ...], scenario: Scenario, sourc
             _check_name(entry["phase"], [phase.name for phase in scenario.phases], path, source)
             if "at" in entry or "for" in entry:
                 text = 'has a "phase" and its own "at" or "for"; expected one or the other'
-                raise ScenarioError(source.place(path), f"{_dotted((*root, index), source)}: {text}")
+                raise ScenarioError(source.place(path), f"{problems.dotted((*root, index), source)}: {text}")
 
 
 def _check_expectation(
@@ -371,14 +288,16 @@ def _check_expectation(
     if expectation.metric in gates.OF_A_VARIANT and expectation.phase is not None:
         where = source.place((*path, "phase"))
         raise ScenarioError(
-            where, f"{_dotted(path, source)}: {expectation.metric} is of a whole variant, not of a phase"
+            where, f"{problems.dotted(path, source)}: {expectation.metric} is of a whole variant, not of a phase"
         )
     if expectation.metric not in gates.METRICS:
         where = source.place((*path, "metric"))
-        raise ScenarioError(where, f"{_dotted(path, source)}.metric: {gates.unknown_metric(expectation.metric)}")
+        raise ScenarioError(
+            where, f"{problems.dotted(path, source)}.metric: {gates.unknown_metric(expectation.metric)}"
+        )
 
 
 def _check_name(name: Any, known: Iterable[str], path: tuple[str | int, ...], source: Document) -> None:
     if name not in known:
         hint = document.did_you_mean(str(name), known)
-        raise ScenarioError(source.place(path), f'{_dotted(path, source)}: got "{name}"; {hint}')
+        raise ScenarioError(source.place(path), f'{problems.dotted(path, source)}: got "{name}"; {hint}')

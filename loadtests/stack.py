@@ -15,11 +15,14 @@ from typing import Any
 
 import requests
 
+from loadtests.client import Call
 from loadtests.errors import CannotRun
 from loadtests.sample import Row
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 3.0
+DRAIN = 1.0
+"""Seconds that the gateway's open requests get when it is stopped, unless the scenario says otherwise."""
 CONTROL_TIMEOUT = 2.0
 JOURNAL_PAGE = 5000
 PR_SET_PDEATHSIG = 1
@@ -165,16 +168,11 @@ class Mock:
         return found
 
 
-def ask_gateway(url: str, key: str, request_id: str, model: str) -> int:
-    """One small request to the gateway; the status it answered. Raises requests.RequestException."""
+def ask_gateway(url: str, asked: Call) -> int:
+    """One request to the gateway; the status it answered. Raises requests.RequestException."""
     return (
         _session()
-        .post(
-            f"{url}/chat",
-            json={"message": f"canary {request_id}", "model": model, "max_tokens": 1},
-            headers={"x-api-key": key, "x-request-id": request_id},
-            timeout=20,
-        )
+        .request(asked.method, f"{url}{asked.path}", data=asked.body, headers=asked.headers, timeout=20)
         .status_code
     )
 

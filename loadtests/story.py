@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from loadtests.gates import DISTRIBUTIONS
+from loadtests.gates import CLOCKS
 from loadtests.metrics import GOODPUT_HELD, Series
 from loadtests.sample import Row
 
@@ -48,7 +48,7 @@ def number(value: float | None) -> str:
 def measure(metric: str, value: float | None) -> str:
     """A figure in the unit of its metric: `e2e.p95` is a duration, `goodput_ratio` a plain number."""
     name, _, part = metric.partition(".")
-    return duration(value) if name in (*DISTRIBUTIONS, "recovery_s") and part != "n" else number(value)
+    return duration(value) if name in (*CLOCKS, "recovery_s") and part != "n" else number(value)
 
 
 def tell(variant: str, summary: Row, series: Mapping[str, Series]) -> str:

@@ -5,7 +5,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import gates, metrics
+from loadtests import gates, metrics, rotation
+from loadtests.load import Arrival
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
 from loadtests.sample import Row
@@ -67,12 +68,16 @@ def write(run: RunDir, summary: Row) -> None:
 
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
     scenario = scenario.of(name)
-    offered = [arrival.at for arrival in scenario.arrivals(seed, name)]
-    observed = Observed(offered, run.samples_of(name), run.journal_of(name))
+    arrivals = scenario.arrivals(seed, name)
+    offered = [arrival.at for arrival in arrivals]
+    observed = Observed(offered, run.samples_of(name), run.journal_of(name), run.gateway_lags(name))
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
-    reasons = [*_distrust(run, name, judged, phases, len(observed.samples)), *_never_given(observed)]
+    reasons = [
+        *_distrust(run, name, judged, phases, len(observed.samples)),
+        *_never_given(observed, arrivals, scenario.load.user),
+    ]
     ran = bool(run.events_of(name))
     return Variant(
         name=name,
@@ -130,11 +135,16 @@ def _sent_late(judged: Sequence[Span], phases: Row) -> Iterator[str]:
             yield f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up"
 
 
-def _never_given(observed: Observed) -> Iterator[str]:
-    """An answer without an attempt came from another Claude: then the journal is no witness."""
+def _never_given(observed: Observed, arrivals: Sequence[Arrival], user: str) -> Iterator[str]:
+    """An answer without an attempt came from another Claude: then the journal is no witness. Unless the gateway keeps
+    answers, and another request asked the same; or tells of its health, which it may know from before."""
     attempts = observed.attempts_of()
-    unseen = [s.request_id for s in observed.samples if s.outcome == "complete" and s.request_id not in attempts]
-    if unseen:
+    texts = {arrival.request_id: arrival.ask.texts for arrival in arrivals}
+    asked = {sample.request_id: texts.get(sample.request_id.partition(".")[0]) for sample in observed.samples}
+    given = {asked[request_id] for request_id in attempts.keys() & asked.keys()}
+    complete = [sample.request_id for sample in observed.samples if sample.outcome == "complete"]
+    unseen = [request_id for request_id in complete if request_id not in attempts and asked[request_id] not in given]
+    if unseen and user != "health":
         yield f"{len(unseen)} complete answers that the mock never gave, {unseen[0]} among them"
 
 
@@ -147,7 +157,7 @@ def _span_of(lag: Row, judged: Sequence[Span]) -> Span | None:
 def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span], phases: Row) -> list[str]:
     """What the independent records say that somebody should look at."""
     found = []
-    lags = [lag for lag in run.gateway_lags(name) if lag > LAG_LIMIT]
+    lags = [lag.seconds for lag in observed.lags or () if lag.seconds > LAG_LIMIT]
     if lags:
         found.append(f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s")
     not_sent = sum(phases[span.name]["not_sent"] for span in judged)
@@ -162,7 +172,8 @@ def _journal_against_gateway(run: RunDir, name: str, observed: Observed) -> list
     if not run.log(name, "gateway").is_file():
         return []
     ours = {sample.request_id for sample in observed.samples}
-    logged = Counter({key: n for key, n in run.gateway_attempts(name).items() if key in ours})
+    sent = run.gateway_attempts(name).items()
+    logged = Counter({key: n for key, n in sent if key in ours or key.startswith(rotation.PREFIX)})
     seen = Counter(str(attempt["request_id"]) for attempt in observed.journal)
     different = sorted(key for key in logged.keys() | seen.keys() if logged[key] != seen[key])
     if not different:

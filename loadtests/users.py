@@ -7,9 +7,11 @@ import uuid
 from locust import User, between, task
 from locust.env import Environment
 
-from loadtests import caller, client, hooks, load
-from loadtests.client import Exchange
+from loadtests import caller, hooks, load
+from loadtests.errand import Errand
 from loadtests.errors import CannotRun
+from loadtests.load import Arrival, Ask, Load
+from loadtests.load import User as Kind
 
 
 class GatewayUser(User):
@@ -17,8 +19,7 @@ class GatewayUser(User):
 
     abstract = True
     wait_time = between(0.5, 1.5)
-    ask: str
-    patience = 60.0
+    ask: Kind
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -31,20 +32,13 @@ class GatewayUser(User):
 
     @task
     def request(self) -> None:
-        request_id = uuid.uuid4().hex
-        path = client.PATHS[self.ask]
-        question = load.question(request_id, random.Random(request_id))
+        name = uuid.uuid4().hex
+        text = load.question(name, random.Random(name))
         now = time.monotonic()
-        sample = caller.send(
-            self._http,
-            path,
-            client.headers_of(request_id, self._options.api_key),
-            client.body_of(question, self._options.model, self._options.max_tokens),
-            Exchange(request_id, now, now),
-            time.monotonic,
-            self.patience,
-        )
-        hooks.show(self.environment, path, sample)
+        arrival = Arrival(now, name, Ask((text,), self._options.model, self._options.max_tokens))
+        errand = Errand(arrival, Load(user=self.ask, rate=1), self._options.api_key, now)
+        caller.pursue(self._http, errand, time.monotonic)
+        hooks.show(self.environment, errand.kind.path, errand.sample())
 
 
 class ChatUser(GatewayUser):

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import json
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -22,19 +23,23 @@ import pydantic
 import gateway_under_test.app
 import gateway_under_test.logs
 import gateway_under_test.settings
+import gateway_under_test.switches
 import mockclaude.app
 import mockclaude.settings
 from loadtests import client, rundir, stack
-from loadtests.client import Exchange
+from loadtests.client import Call
 from loadtests.errors import CannotRun
-from loadtests.load import Arrival
-from loadtests.memory import Cut, Served, Transport, served
+from loadtests.memory import Served, Transport, served
+from loadtests.openloop import OpenLoop, beside
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
 
-GRACE = 1.0  # what the gateway's open requests get when it stops, as in its own process
-JSON = [(b"content-type", b"application/json")]
+NOT_ON_VIRTUAL_TIME = {
+    "calls": "calls: {} blocks a real thread; use --clock real",
+    "client": "client: {} opens real sockets; use --clock real",
+}
+"""Why a switch must be as production has it."""
 
 
 def rehearse(
@@ -44,7 +49,12 @@ def rehearse(
     handlers: dict[signal.Signals, Any] = {
         number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
     }
-    with _clean_environment(), _few_collections(), asyncio.Runner(loop_factory=_virtual_loop) as runner:
+    with (
+        _clean_environment(),
+        _few_collections(),
+        _seeded(seed),
+        asyncio.Runner(loop_factory=_virtual_loop) as runner,
+    ):
         caught = runner.run(_interruptible(_Rehearsal(run, scenario, variant, seed, show).execute(), handlers))
     for number in caught:
         handlers[number](number, None)
@@ -54,9 +64,22 @@ def check(scenario: Scenario, variant: str) -> None:
     """Let both programs judge their settings, in this process. Raises CannotRun."""
     try:
         mockclaude.app.create_app(mockclaude.settings.Settings(scenario.of(variant).mock_config()))
-        gateway_under_test.settings.check(scenario.gateway_settings(variant))
+        switches(scenario, variant)
     except (mockclaude.settings.ConfigError, gateway_under_test.settings.SettingsError) as error:
         raise CannotRun(str(error)) from None
+
+
+def switches(scenario: Scenario, variant: str) -> gateway_under_test.settings.Switches:
+    """The variant's switches, as far as they can be rehearsed on virtual time. Raises CannotRun, SettingsError."""
+    given = scenario.gateway_settings(variant)
+    chosen = gateway_under_test.settings.check(given)
+    if given.get("rate_limit") is not None and chosen.rate_limit is not None:
+        raise CannotRun(f"{variant}: rate_limit: slowapi counts by the wall clock; use --clock real")
+    for name, why in NOT_ON_VIRTUAL_TIME.items():
+        value = getattr(chosen, name)
+        if value != gateway_under_test.switches.PRESETS["production"][name]:
+            raise CannotRun(f"{variant}: {why.format(value)}")
+    return gateway_under_test.settings.check({"drain": stack.DRAIN, **given, "rate_limit": None})
 
 
 async def _interruptible(
@@ -106,6 +129,18 @@ def _few_collections() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Chance that is not ours to hand in is repeatable too: the SDK takes the jitter of its retries from all of the
+    process."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     """What the programs would not see in processes of their own, they do not see here."""
     before = dict(os.environ)
@@ -123,8 +158,7 @@ class _Rehearsal:
     ) -> None:
         self._run, self._variant, self._seed, self._show = run, variant, seed, show
         self._scenario = scenario.of(variant)
-        self._cursor = self._lost = self._sent = self._saved = 0
-        self._t0 = 0.0
+        self._cursor = self._lost = self._saved = 0
 
     async def execute(self) -> None:
         config = {"seed": self._seed, **self._scenario.mock_config()}
@@ -134,7 +168,7 @@ class _Rehearsal:
                 await self._prove_the_canary(gateway)
                 await self._load(gateway)
                 drain()
-                await gateway.stop(GRACE)
+                await gateway.stop(stack.DRAIN)
             await self._control("POST", "/_mock/close")
             await self._save_journal()
             stats = await self._control("GET", "/_mock/stats")
@@ -145,9 +179,9 @@ class _Rehearsal:
     @contextlib.asynccontextmanager
     async def _gateway(self) -> AsyncIterator[tuple[Served, Callable[[], None]]]:
         """The gateway, whose only Claude is the mock, and what tells it that it is about to stop."""
-        switches = gateway_under_test.settings.check(self._scenario.gateway_settings(self._variant))
+        chosen = switches(self._scenario, self._variant)
         settings = gateway_under_test.settings.Settings(
-            **switches.model_dump(),
+            **chosen.model_dump(),
             anthropic_base_url="http://mock",
             anthropic_api_key=pydantic.SecretStr("sk-mock"),
             valid_api_keys=(pydantic.SecretStr(client.KEY),),
@@ -162,8 +196,7 @@ class _Rehearsal:
 
     async def _prove_the_canary(self, gateway: Served) -> None:
         name = f"canary-{self._variant}-{self._seed}"
-        body = client.body_of(f"canary {name}", self._scenario.load.model, 1)
-        status, _ = await _exchange(gateway, "POST", client.PATHS["chat"], client.headers_of(name, client.KEY), body)
+        status, _ = await _exchange(gateway, client.canary(self._scenario.load, name, client.KEY))
         seen = [record["request_id"] async for page in self._drain() for record in page]
         if name not in seen:
             raise CannotRun(f"{self._variant}: the canary is not in the mock's journal (the gateway answered {status})")
@@ -171,63 +204,18 @@ class _Rehearsal:
     async def _load(self, gateway: Served) -> None:
         with self._run.samples.open("a") as self._samples:
             reset = await self._control("POST", "/_mock/reset")
-            self._t0 = asyncio.get_running_loop().time()
-            self._run.note(self._variant, "started", program="generator", wall=reset["wall"], suffix="")
-            ticker = asyncio.create_task(self._tick())
-            try:
-                await self._walk(gateway)
-            finally:
-                ticker.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await ticker  # what went wrong in it went wrong with the run
-        self._run.note(self._variant, "ended", program="generator", sent=self._sent)
+            t0 = asyncio.get_running_loop().time()
+            self._note("started", wall=reset["wall"], suffix="")
+            loop = OpenLoop(gateway, self._scenario, t0, self._take, self._note)
+            async with beside(self._tick()):
+                await loop.walk(self._scenario.arrivals(self._seed, self._variant), self._variant, self._seed)
+        self._note("ended", sent=loop.sent)
 
-    async def _walk(self, gateway: Served) -> None:
-        """The open loop of `dispatcher.py`, on this loop."""
-        judged = [span for span in self._scenario.spans() if span.judge]
-        asked: list[asyncio.Task[None]] = []
-        waited_for: list[asyncio.Task[None]] = []
-        try:
-            for arrival in self._scenario.arrivals(self._seed, self._variant):
-                await asyncio.sleep(arrival.at - self._now())
-                request = asyncio.create_task(self._ask(gateway, arrival))
-                asked = [*_open(asked), request]
-                if any(span.holds(arrival.at) for span in judged):
-                    waited_for = [*_open(waited_for), request]
-            await asyncio.sleep(self._scenario.seconds - self._now())
-            if waited_for:
-                await asyncio.wait(waited_for, timeout=self._scenario.load.patience)
-        finally:
-            for request in asked:
-                request.cancel()  # each still ends in a sample: aborted
-            await asyncio.gather(*asked)
-
-    async def _ask(self, gateway: Served, arrival: Arrival) -> None:
-        self._sent += 1
-        ask = self._scenario.load
-        exchange = Exchange(arrival.request_id, arrival.at, sent=self._now())
-        headers = [
-            (name.encode(), value.encode()) for name, value in client.headers_of(arrival.request_id, client.KEY).items()
-        ]
-        body = client.body_of(arrival.message, ask.model, ask.max_tokens)
-        call = gateway.call("POST", client.PATHS[ask.user], headers, body)
-        sample: Sample
-        try:
-            async with asyncio.timeout(arrival.at + ask.patience - self._now()):
-                await call.head()
-                exchange.head(call.status, dict(call.headers).get(b"content-type", b"").decode())
-                while data := await call.read():
-                    exchange.feed(data, self._now())
-            sample = exchange.end(self._now())
-        except TimeoutError:
-            sample = exchange.fail("timeout", self._now())
-        except asyncio.CancelledError:
-            sample = exchange.fail("aborted", self._now())
-        except Cut as error:
-            sample = exchange.fail("reset" if exchange.status is None else "truncated", self._now(), str(error))
-        finally:
-            call.hang_up()
+    def _take(self, sample: Sample) -> None:
         self._samples.write(sample.to_json(self._variant) + "\n")
+
+    def _note(self, event: str, **fields: object) -> None:
+        self._run.note(self._variant, event, program="generator", **fields)
 
     async def _tick(self) -> None:
         while True:
@@ -251,22 +239,16 @@ class _Rehearsal:
                 return
 
     async def _control(self, method: str, path: str) -> Row:
-        status, answer = await _exchange(self._mock, method, path, {}, b"")
+        status, answer = await _exchange(self._mock, Call(method, path, {}, b""))
         if status != 200:
             raise CannotRun(f"{method} {path}: the mock answered {status}: {answer[:200]!r}")
         found: Row = json.loads(answer)
         return found
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time() - self._t0
 
-
-def _open(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-    return [task for task in tasks if not task.done()]
-
-
-async def _exchange(program: Served, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    call = program.call(method, path, [*JSON, *((n.encode(), v.encode()) for n, v in headers.items())], body)
+async def _exchange(program: Served, asked: Call) -> tuple[int, bytes]:
+    headers = [(name.encode(), value.encode()) for name, value in asked.headers.items()]
+    call = program.call(asked.method, asked.path, headers, asked.body)
     answer = b""
     await call.head()
     while data := await call.read():

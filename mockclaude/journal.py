@@ -22,7 +22,8 @@ Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
 class Record(NamedTuple):
     """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not.
 
-    `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due.
+    `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due. Of its
+    `input_tokens`, the prompt cache knew `cached_input_tokens`. `peer` is the port it came from: the connection.
     """
 
     n: int
@@ -44,17 +45,22 @@ class Record(NamedTuple):
     wasted_tokens: int
     fault: str | None = None
     first_token: float | None = None
+    cached_input_tokens: int = 0
+    peer: int | None = None
 
 
 class Attempt:
     """An open record. Its times are loop times; whatever is not known stays None."""
 
-    def __init__(self, journal: Journal, n: int, headers: Mapping[str, str], now: float, wall: float) -> None:
+    def __init__(
+        self, journal: Journal, n: int, headers: Mapping[str, str], now: float, wall: float, peer: int | None
+    ) -> None:
         self._journal = journal
         self.epoch = journal.epoch
         self.n = n
         self.arrived = now
         self.wall = wall
+        self.peer = peer
         self.key = _shown(ask.credential(headers))
         self.retry_count = _number(headers.get("x-stainless-retry-count"))
         self.labels = ask.Labels(None, None, headers.get("x-request-id"))
@@ -63,6 +69,7 @@ class Attempt:
         self.first_byte: float | None = None
         self.first_token: float | None = None
         self.input_tokens = 0
+        self.cached_input_tokens = 0
         self.fault: str | None = None
         self.charge: Charge | None = None
         self.closed = False
@@ -120,10 +127,10 @@ class Journal:
         """Attempts of this epoch that have not ended."""
         return list(self._open.values())
 
-    def open(self, headers: Mapping[str, str], now: float, wall: float) -> Attempt:
-        """An attempt arrives."""
+    def open(self, headers: Mapping[str, str], now: float, wall: float, peer: int | None = None) -> Attempt:
+        """An attempt arrives, from the port `peer` if there is one."""
         self._arrived += 1
-        attempt = self._open[self._arrived] = Attempt(self, self._arrived, headers, now, wall)
+        attempt = self._open[self._arrived] = Attempt(self, self._arrived, headers, now, wall, peer)
         return attempt
 
     def take(self, attempt: Attempt, outcome: Outcome, now: float, output_tokens: int, wasted_tokens: int) -> None:
@@ -151,6 +158,8 @@ class Journal:
             wasted_tokens=wasted_tokens,
             fault=attempt.fault,
             first_token=None if attempt.first_token is None else self._since(attempt.first_token),
+            cached_input_tokens=attempt.cached_input_tokens,
+            peer=attempt.peer,
         )
         self._keep(record)
         self._watch(record)

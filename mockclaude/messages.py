@@ -23,7 +23,8 @@ log = logging.getLogger("mockclaude")
 async def create(request: Request) -> Response:
     """Answer one attempt, in JSON or as a stream."""
     server: Server = request.app.state.server
-    attempt = server.open(request.headers)  # on arrival: a refusal is an attempt too
+    peer = request.client.port if request.client else None
+    attempt = server.open(request.headers, peer)  # on arrival: a refusal is an attempt too
     try:
         letter = ask.received(await _body(request, attempt))
     except ClientDisconnect:

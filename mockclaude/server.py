@@ -145,9 +145,9 @@ class Server:
         """What is in force now, in the words of a configuration."""
         return timeline.as_config(self._plan, self.conditions._replace(faults=self._faults))
 
-    def open(self, headers: Mapping[str, str]) -> Attempt:
-        """An attempt arrives."""
-        return self.journal.open(headers, self.clock.now(), self.clock.wall())
+    def open(self, headers: Mapping[str, str], peer: int | None = None) -> Attempt:
+        """An attempt arrives, from the port `peer` if there is one."""
+        return self.journal.open(headers, self.clock.now(), self.clock.wall(), peer)
 
     @property
     def door(self) -> Door:
@@ -196,6 +196,7 @@ class Server:
 
         def plan() -> reply.Reply:
             usage = self._read(ask, prompts)
+            attempt.cached_input_tokens = usage.read
             if attempt.charge is not None:
                 attempt.charge.read(usage.read, self.clock.now())
             planned = reply.plan(ask, said, usage, self._profile(ask), draw)

@@ -1,20 +1,43 @@
-"""The gateway's protocol as a caller reads it: every ending has one outcome."""
+"""What each kind of user sends, and how it reads what comes back: every ending has one outcome."""
 
 import json
+import typing
+from typing import Any
 
 import pytest
 
-from loadtests.client import Exchange
+from loadtests import client, load
+from loadtests.errand import Errand
+from loadtests.load import Arrival, Ask, Load
+from loadtests.sample import Sample
+
+ASK = Ask(("why?",), "claude-haiku-4-5", 50)
 
 
-def exchange() -> Exchange:
-    return Exchange("r1", intended=1.0, sent=1.25)
+def asked(user: load.User = "chat") -> Errand:
+    """A request meant for 1.0 and sent at 1.25."""
+    errand = Errand(Arrival(1.0, "r1", ASK), Load(user=user, rate=1), "k", 1.25)
+    errand.next(1.25)
+    return errand
 
 
-def streaming() -> Exchange:
-    started = exchange()
+def streaming(user: load.User = "stream") -> Errand:
+    started = asked(user)
     started.head(200, "text/event-stream; charset=utf-8")
     return started
+
+
+def ended(errand: Errand, now: float) -> Sample:
+    errand.end(now)
+    return errand.sample()
+
+
+def answered(user: load.User, status: int, body: object) -> Sample:
+    """What the sample says when this is the whole answer, at 2.0."""
+    errand = asked(user)
+    errand.head(status, "application/json")
+    errand.feed(json.dumps(body).encode(), 2.0)
+    return ended(errand, 2.0)
 
 
 def data(payload: object) -> bytes:
@@ -29,12 +52,12 @@ def error_event(kind: str) -> bytes:
 
 
 def test_a_json_answer_is_complete_with_its_tokens():
-    reply = exchange()
+    reply = asked()
     reply.head(200, "application/json")
 
     reply.feed(b'{"text": "hi", "input_', 2.0)
     reply.feed(b'tokens": 7, "output_tokens": 3}', 2.5)
-    sample = reply.end(2.5)
+    sample = ended(reply, 2.5)
 
     assert (sample.outcome, sample.input_tokens, sample.output_tokens) == ("complete", 7, 3)
     assert (sample.e2e, sample.service_time, sample.dispatch_lag) == (1.5, 1.25, 0.25)
@@ -49,7 +72,7 @@ def test_a_stream_is_timed_by_its_content_deltas_from_the_intended_start():
     reply.feed(data({"text": "b"}), 2.1)
     reply.feed(data({"text": "c"}), 2.4)
     reply.feed(DONE, 2.5)
-    sample = reply.end(2.5)
+    sample = ended(reply, 2.5)
 
     assert sample.outcome == "complete"
     assert sample.ttft == 1.0
@@ -67,7 +90,7 @@ def test_a_stream_reads_the_same_however_it_is_cut_into_packets(size: int, endin
 
     for start in range(0, len(wire), size):
         reply.feed(wire[start : start + size], 2.0)
-    sample = reply.end(3.0)
+    sample = ended(reply, 3.0)
 
     assert (sample.outcome, len(sample.gaps), sample.output_tokens) == ("complete", 1, 3)
 
@@ -86,7 +109,7 @@ def test_a_200_that_merely_stops_is_truncated(wire: bytes):
 
     reply.feed(wire, 2.0)
 
-    assert reply.end(2.0).outcome == "truncated"
+    assert ended(reply, 2.0).outcome == "truncated"
 
 
 @pytest.mark.parametrize(
@@ -109,9 +132,9 @@ def test_an_error_event_before_the_first_delta_is_named_by_its_type_and_after_it
     before.feed(error_event(kind), 2.0)
     after.feed(data({"text": "a"}) + error_event(kind), 2.0)
 
-    assert before.end(2.0).outcome == outcome
-    assert after.end(2.0).outcome == "error_event"
-    assert after.end(2.0).error == kind
+    found = ended(after, 2.0)
+    assert ended(before, 2.0).outcome == outcome
+    assert (found.outcome, found.error) == ("error_event", kind)
 
 
 @pytest.mark.parametrize(
@@ -128,37 +151,178 @@ def test_an_error_event_before_the_first_delta_is_named_by_its_type_and_after_it
     ],
 )
 def test_a_refusal_is_named_by_the_error_type_in_its_body(status: int, body: object, outcome: str):
-    reply = exchange()
-    reply.head(status, "application/json")
-
-    reply.feed(json.dumps(body).encode(), 2.0)
-
-    assert reply.end(2.0).outcome == outcome
+    assert answered("chat", status, body).outcome == outcome
 
 
 def test_a_page_of_a_proxy_is_named_by_its_status():
-    reply = exchange()
+    reply = asked()
     reply.head(502, "text/html")
 
     reply.feed(b"<html>Bad Gateway</html>", 2.0)
 
-    assert reply.end(2.0).outcome == "failed"
-
-
-def test_a_200_without_text_is_a_failure():
-    reply = exchange()
-    reply.head(200, "application/json")
-
-    reply.feed(b'{"ok": true}', 2.0)
-
-    assert reply.end(2.0).outcome == "failed"
+    assert ended(reply, 2.0).outcome == "failed"
 
 
 def test_a_broken_exchange_keeps_what_it_had():
     reply = streaming()
     reply.feed(data({"text": "a"}), 2.0)
 
-    sample = reply.fail("reset", 3.0, "ConnectionResetError: 104")
+    reply.fail("reset", 3.0, "ConnectionResetError: 104")
+    sample = reply.sample()
 
     assert (sample.outcome, sample.first_delta, sample.ended, sample.status) == ("reset", 2.0, 3.0, 200)
     assert sample.error == "ConnectionResetError: 104"
+
+
+BATCH = [{"text": "a", "input_tokens": 3, "output_tokens": 2}, {"error": {"type": "overloaded", "message": "m"}}]
+MESSAGE = {
+    "type": "message",
+    "content": [{"type": "text", "text": "hi"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 4, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 6, "output_tokens": 3},
+}
+TOKENS = {"input_tokens": 7, "output_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("user", "body", "outcome", "tokens"),
+    [
+        pytest.param("chat", {"text": "hi", **TOKENS}, "complete", (7, 3), id="chat"),
+        pytest.param("chat", {"ok": True}, "failed", (0, 0), id="chat without text"),
+        pytest.param("route", {"text": "hi", "model": "claude-opus-4-5", **TOKENS}, "complete", (7, 3), id="route"),
+        pytest.param("summarize", {"summary": "s", **TOKENS}, "complete", (7, 3), id="summarize"),
+        pytest.param("summarize", {"text": "s", **TOKENS}, "failed", (0, 0), id="no summary"),
+        pytest.param("batch", {"results": BATCH[:1], "failed": 0, **TOKENS}, "complete", (7, 3), id="batch"),
+        pytest.param("batch", {"results": BATCH, "failed": 1, **TOKENS}, "overloaded", (7, 3), id="one of them failed"),
+        pytest.param("batch", {"results": [], "failed": 2, **TOKENS}, "failed", (7, 3), id="failed, and no word why"),
+        pytest.param("batch", {"text": "hi"}, "failed", (0, 0), id="no results"),
+        pytest.param("fanout", {"results": {"a": BATCH[0]}, "failed": 0, **TOKENS}, "complete", (7, 3), id="fanout"),
+        pytest.param("fanout", {"results": {"a": BATCH[0], "b": BATCH[1]}}, "overloaded", (0, 0), id="by name"),
+        pytest.param("messages", MESSAGE, "complete", (1010, 3), id="a message, with what the cache knew of it"),
+        pytest.param("messages", {**MESSAGE, "stop_reason": None}, "failed", (0, 0), id="a message that has not ended"),
+        pytest.param("messages", {"text": "hi"}, "failed", (0, 0), id="no message"),
+        pytest.param("health", {"status": "ok"}, "complete", (0, 0), id="health"),
+    ],
+)
+def test_a_200_is_complete_when_it_has_what_was_asked_for(user, body, outcome, tokens):
+    sample = answered(user, 200, body)
+
+    assert (sample.outcome, (sample.input_tokens, sample.output_tokens)) == (outcome, tokens)
+    assert (sample.error is None) == (outcome == "complete")
+    assert sample.ttft is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "outcome"),
+    [
+        ("rate_limit_error", 429, "throttled"),
+        ("overloaded_error", 529, "overloaded"),
+        ("invalid_request_error", 400, "rejected"),
+        ("authentication_error", 401, "rejected"),
+        ("billing_error", 402, "rejected"),
+        ("permission_error", 403, "rejected"),
+        ("not_found_error", 404, "rejected"),
+        ("conflict_error", 409, "rejected"),
+        ("request_too_large", 413, "rejected"),
+        ("api_error", 500, "failed"),
+        ("timeout_error", 504, "failed"),
+    ],
+)
+def test_claudes_own_errors_are_named_by_their_type(kind: str, status: int, outcome: str):
+    error = {"type": "error", "error": {"type": kind, "message": "m"}}
+    inside = streaming("messages_stream")
+    inside.feed(b"event: error\n" + data(error), 2.0)
+
+    assert answered("messages", status, error).outcome == outcome
+    assert ended(inside, 2.0).outcome == outcome
+
+
+def events(*bodies: dict[str, Any]) -> bytes:
+    return b"".join(b"event: %s\n" % body["type"].encode() + data(body) for body in bodies)
+
+
+START = {"type": "message_start", "message": {"usage": {"input_tokens": 9, "output_tokens": 1}}}
+DELTA = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
+USAGE = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 12}}
+STOP = {"type": "message_stop"}
+
+
+def test_a_stream_of_claudes_is_complete_with_its_message_stop_and_timed_by_its_content():
+    reply = streaming("messages_stream")
+
+    reply.feed(events(START, {"type": "ping"}, {"type": "content_block_start", "index": 0}), 1.5)
+    reply.feed(events(DELTA), 2.0)
+    reply.feed(events(DELTA, USAGE, STOP), 2.5)
+    sample = ended(reply, 2.5)
+
+    assert (sample.outcome, sample.ttft, sample.gaps) == ("complete", 1.0, (0.5,))
+    assert (sample.input_tokens, sample.output_tokens) == (9, 12)
+
+
+def test_a_stream_of_claudes_that_merely_stops_is_truncated():
+    reply = streaming("messages_stream")
+
+    reply.feed(events(START, DELTA, USAGE), 2.0)
+
+    assert ended(reply, 2.0).outcome == "truncated"
+
+
+BRIEF = "You are brief."
+SYSTEM = Ask(("why?",), "claude-haiku-4-5", 50, BRIEF)
+MANY = Ask(("a", "b"), "claude-haiku-4-5", 50, BRIEF)
+TERMS = {"model": "claude-haiku-4-5", "max_tokens": 50}
+NAMED = {"part-1": "a", "part-2": "b"}
+SAID = {**TERMS, "messages": [{"role": "user", "content": "why?"}]}
+
+
+@pytest.mark.parametrize(
+    ("user", "ask", "method", "path", "body"),
+    [
+        ("chat", ASK, "POST", "/chat", {"message": "why?", **TERMS}),
+        ("chat", SYSTEM, "POST", "/chat", {"message": "why?", **TERMS, "system_prompt": BRIEF}),
+        ("stream", ASK, "POST", "/chat/stream", {"message": "why?", **TERMS}),
+        ("quick", ASK, "POST", "/stream", {"prompt": "why?"}),
+        ("batch", MANY, "POST", "/batch", {"prompts": ["a", "b"], **TERMS, "system_prompt": BRIEF}),
+        (
+            "fanout",
+            MANY,
+            "POST",
+            "/fanout",
+            {"prompts": NAMED, **TERMS, "system_prompt": BRIEF},
+        ),
+        ("summarize", ASK, "POST", "/summarize", {"text": "why?", **TERMS}),
+        ("analyze", ASK, "POST", "/analyze", {"text": "why?", **TERMS}),
+        ("route", ASK, "POST", "/route", {"message": "why?", "max_tokens": 50}),
+        ("route", SYSTEM, "POST", "/route", {"message": "why?", "max_tokens": 50, "system_prompt": BRIEF}),
+        ("messages", ASK, "POST", "/v1/messages", SAID),
+        (
+            "messages_stream",
+            SYSTEM,
+            "POST",
+            "/v1/messages",
+            {**SAID, "system": BRIEF, "stream": True},
+        ),
+        ("health", ASK, "GET", "/health", None),
+    ],
+)
+def test_each_user_sends_what_its_endpoint_takes(user, ask, method, path, body):
+    call = client.KINDS[user].call(ask, "r1", "k")
+
+    assert (call.method, call.path) == (method, path)
+    assert (json.loads(call.body) if call.body else None) == body
+    assert (call.headers["x-request-id"], call.headers["x-api-key"]) == ("r1", "k")
+    assert call.headers.get("anthropic-version") == ("2023-06-01" if path == "/v1/messages" else None)
+
+
+def test_there_is_a_kind_for_every_user():
+    assert list(client.KINDS) == list(typing.get_args(load.User))
+
+
+@pytest.mark.parametrize(
+    ("user", "path"),
+    [("chat", "/chat"), ("health", "/chat"), ("analyze", "/chat"), ("messages_stream", "/v1/messages")],
+)
+def test_a_canary_goes_where_claude_is_asked_at_once(user: load.User, path: str):
+    call = client.canary(Load(user=user, rate=1, model={"claude-a": 0.5, "claude-b": 0.5}), "canary-1", "k")
+
+    assert (call.path, json.loads(call.body)["model"], json.loads(call.body)["max_tokens"]) == (path, "claude-a", 1)

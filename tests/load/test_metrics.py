@@ -1,13 +1,14 @@
 """From raw rows to figures, on numbers small enough to check by hand."""
 
+import dataclasses
 import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests import metrics
-from loadtests.metrics import Attempt, Observed
+from loadtests import gates, metrics
+from loadtests.metrics import Attempt, Lag, Observed
 from loadtests.sample import Sample
 from loadtests.scenario import Scenario, Slo, Span
 
@@ -23,6 +24,8 @@ def attempt(request: int, t: float, *, queued: float = 0.0, seconds: float = 1.0
         "queued": queued,
         "ended": t + queued + seconds,
         "outcome": "left" if wasted else "complete",
+        "status": 200,
+        "input_tokens": 100,
         "output_tokens": 10,
         "wasted_tokens": wasted,
     }
@@ -84,7 +87,7 @@ def test_latency_is_of_the_complete_and_the_dispatch_lag_of_all():
 
 
 def test_the_wait_in_claudes_queue_is_of_the_attempts_that_were_let_in():
-    refused = {**attempt(3, 9.0), "outcome": "turned_away"}
+    refused = {**attempt(3, 9.0), "outcome": "turned_away", "status": 529}
     waits = [attempt(1, 9.0), attempt(2, 9.0, queued=0.5), attempt(2, 9.5, queued=1.0, wasted=4), refused]
     observed = Observed([9.0] * 3, [sample(n, 9.0) for n in (1, 2, 3)], waits)
 
@@ -94,10 +97,144 @@ def test_the_wait_in_claudes_queue_is_of_the_attempts_that_were_let_in():
     assert (figures["queue_wait"]["n"], figures["queue_wait"]["mean"], figures["queue_wait"]["max"]) == (3, 0.5, 1.0)
 
 
+def test_rates_count_what_happened_during_the_phase_whichever_cohort_it_was_of():
+    observed = Observed(
+        offered=[7.0, 7.5, 9.0, 15.0],
+        samples=[
+            sample(1, 7.0, seconds=2),
+            sample(5, 7.5),
+            sample(2, 9.0),
+            sample(3, 15.0, seconds=2),
+            sample(4, 9.0, outcome="reset"),
+        ],
+        journal=[attempt(1, 7.9), attempt(1, 8.0), attempt(2, 9.0), attempt(9, 15.9), attempt(3, 16.0)],
+    )
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo(e2e=1.5))
+
+    assert figures["throughput"] == 3 / 8  # one of its own cohort, two of the one before
+    assert figures["goodput_rate"] == 1 / 8  # of its own cohort, the second alone was in time
+    assert figures["attempts_per_second"] == 3 / 8  # whoever sent them: a probe's, too
+
+
+@pytest.mark.parametrize(
+    ("times", "peak"),
+    [
+        pytest.param([], 0, id="none"),
+        pytest.param([9.0], 10, id="one"),
+        pytest.param([9.0, 9.05, 9.099], 30, id="three in a window"),
+        pytest.param([9.0, 9.05, 9.1, 9.14], 30, id="a window may begin anywhere, and leaves its end out"),
+        pytest.param([7.98, 7.99, 8.0, 8.01], 20, id="no window reaches out of the phase at its begin"),
+        pytest.param([15.95, 15.99, 16.0, 16.01], 20, id="nor at its end"),
+    ],
+)
+def test_the_peak_is_the_most_attempts_of_a_tenth_of_a_second_per_second(times: list[float], peak: float):
+    observed = Observed([], [], [attempt(1, at) for at in times])
+
+    assert metrics.phase_figures(observed, [SPAN], Slo())["peak_attempts"] == peak
+
+
+def test_a_tenth_of_a_second_later_is_not_within_it_whatever_floating_point_makes_of_it():
+    observed = Observed([], [], [attempt(1, at) for at in (1.1, 1.2)])  # 1.1 + 0.1 > 1.2
+
+    assert metrics.phase_figures(observed, [Span("early", 1, 2, True)], Slo())["peak_attempts"] == 10
+
+
+def test_what_claude_refused_cost_an_attempt_but_read_no_prompt():
+    refusals = [
+        {**attempt(1, 9.0), "outcome": "turned_away", "status": 529, "output_tokens": 0},
+        {**attempt(1, 9.1), "outcome": "rejected", "status": 400, "output_tokens": 0},
+        {**attempt(1, 9.2), "outcome": "fault", "status": 500, "output_tokens": 0},
+    ]
+    read = [
+        {**attempt(1, 9.3), "cached_input_tokens": 80},
+        {**attempt(1, 9.4, wasted=4), "status": None, "cached_input_tokens": 20},
+    ]
+    observed = Observed([9.0], [sample(1, 9.0)], [*refusals, *read])
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    assert (figures["attempts"], figures["refused_attempts"], figures["refused_ratio"]) == (5, 3, 0.6)
+    assert (figures["input_tokens"], figures["cached_input_tokens"]) == (200, 100)
+    assert (figures["output_tokens"], figures["wasted_ratio"]) == (20, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "hidden"),
+    [
+        pytest.param("overloaded", 503, 0.0, id="said as what it is"),
+        pytest.param("overloaded", 200, 1.0, id="an error event is all the stream there was"),
+        pytest.param("error_event", 200, 1.0, id="an error event after some text"),
+        pytest.param("truncated", 200, 1.0, id="a stream that merely stops"),
+        pytest.param("complete", 200, 0.0, id="no failure"),
+        pytest.param("timeout", 200, 0.0, id="the caller ended it"),
+        pytest.param("refused", None, 0.0, id="no answer"),
+    ],
+)
+def test_an_error_is_hidden_when_the_status_said_success(outcome: str, status: int | None, hidden: float):
+    observed = Observed([9.0], [dataclasses.replace(sample(1, 9.0, outcome=outcome), status=status)], [])
+
+    assert metrics.phase_figures(observed, [SPAN], Slo())["hidden_error_ratio"] == hidden
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told", "wasted"),
+    [
+        pytest.param("complete", 10, 0, id="its caller has it"),
+        pytest.param("timeout", 0, 10, id="its caller has left, and the gateway has not"),
+        pytest.param("throttled", 6, 4, id="a batch that is answered in part"),
+        pytest.param("complete", 30, 0, id="most of it was cached"),
+    ],
+)
+def test_tokens_are_wasted_that_no_caller_got_whatever_claude_knows_of_that(outcome: str, told: int, wasted: int):
+    asked = dataclasses.replace(sample(1, 9.0, outcome=outcome), output_tokens=told)
+    observed = Observed([9.0], [asked], [attempt(1, 9.0)])
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    assert (figures["output_tokens"], figures["wasted_output_tokens"]) == (10, wasted)
+    assert figures["wasted_ratio"] == wasted / 10
+
+
+def test_connections_are_told_by_the_port_they_come_from():
+    peers = [{**attempt(number, 9.0), "peer": port} for number, port in [(1, 5001), (2, 5001), (3, 5002), (4, 5001)]]
+    observed = Observed([9.0] * 4, [sample(number, 9.0) for number in (1, 2, 3, 4)], peers)
+    unknown = Observed([9.0], [sample(1, 9.0)], [{**attempt(1, 9.0), "peer": 0}, attempt(1, 9.1)])
+
+    figures, without = (metrics.phase_figures(each, [SPAN], Slo()) for each in (observed, unknown))
+
+    assert (figures["connections"], figures["connections_per_request"]) == (2, 0.5)
+    assert (without["connections"], without["connections_per_request"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("lags", "longest"),
+    [
+        pytest.param(None, None, id="not known"),
+        pytest.param([], 0.0, id="none worth a line"),
+        pytest.param([Lag(9, 0.5), Lag(10, 2), Lag(12, 1)], 2, id="the longest"),
+        pytest.param([Lag(7.5, 0.7), Lag(17, 3)], 0.7, id="one that reaches in"),
+        pytest.param([Lag(6, 2), Lag(16, 1)], 0.0, id="before and after"),
+    ],
+)
+def test_the_gateways_lag_is_the_longest_that_met_the_phase(lags: list[Lag] | None, longest: float | None):
+    figures = metrics.phase_figures(Observed([], [], [], lags), [SPAN], Slo())
+
+    assert gates.value(figures, "gateway_lag.max") == longest
+
+
+def test_every_metric_can_be_read_from_the_figures():
+    figures = metrics.phase_figures(Observed([], [], []), [SPAN], Slo())
+
+    of_a_phase = gates.METRICS - set(gates.OF_A_VARIANT)
+    assert {metric.partition(".")[0] for metric in of_a_phase} == set(figures)
+    assert all(gates.value(figures, metric) in (0, None, 8) for metric in of_a_phase)
+
+
 def test_an_empty_phase_has_no_ratios():
     figures = metrics.phase_figures(Observed([], [], []), [SPAN], Slo())
 
-    assert [figures[name] for name in ("goodput_ratio", "error_ratio", "amplification", "waited_ratio")] == [None] * 4
+    assert {figures[name] for name in gates.RATIOS} == {None}
 
 
 @pytest.mark.parametrize(

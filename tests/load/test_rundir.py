@@ -6,6 +6,7 @@ import pytest
 
 from loadtests import plan, rundir, runner
 from loadtests.errors import CannotRun
+from loadtests.metrics import Lag
 from loadtests.plan import Plan
 from loadtests.rundir import About, RunDir
 from loadtests.scenario import Scenario
@@ -47,20 +48,24 @@ def test_rows_of_variants_share_a_file(run: RunDir):
     assert (run.journal_rows("naive"), run.journal_rows("other")) == (1, 0)
 
 
-def test_only_attempts_that_were_sent_count_in_a_gateways_log(run: RunDir):
+def test_a_gateways_log_is_read_for_its_lags_and_the_attempts_that_were_sent(run: RunDir):
+    run.note("naive", "started", suffix="", wall=1000.0)
     run.log("naive", "gateway").write_text(
         '{"event": "listening", "url": "http://127.0.0.1:1"}\n'
         '{"event": "attempt", "request_id": "a", "sent": true}\n'
         '{"event": "attempt", "request_id": "a", "sent": true}\n'
         '{"event": "attempt", "request_id": "b", "sent": false}\n'
+        '{"event": "attempt", "request_id": "c", "sent": true, "sends": 3}\n'
+        '{"event": "attempt", "request_id": "d", "sent": false, "sends": 0}\n'
         '{"event": "request", "request_id": "a"}\n'
         "Traceback (most recent call last):\n"
-        '{"event": "loop_lag", "seconds": 1.5}\n'
+        '{"event": "loop_lag", "seconds": 1.5, "timestamp": "1970-01-01T00:16:45.250000Z"}\n'
         '{"event": "att'
     )
 
-    assert run.gateway_attempts("naive") == {"a": 2}
-    assert run.gateway_lags("naive") == [1.5]
+    assert run.gateway_attempts("naive") == {"a": 2, "c": 3}
+    assert run.gateway_lags("naive") == [Lag(at=3.75, seconds=1.5)]
+    assert run.gateway_lags("fixed") is None
 
 
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path):

@@ -6,12 +6,19 @@ from loadtests.sample import Sample
 
 
 def test_a_sample_survives_its_row():
-    sample = Sample("r1", 1.0, 1.5, 3.25, "complete", 200, None, 2.0, (0.1, 0.25), 7, 3)
+    sample = Sample("r1", 1.0, 1.5, 3.25, "complete", 200, None, 2.0, (0.1, 0.25), 7, 3, tries=2)
 
     row = json.loads(sample.to_json("naive"))
 
     assert row["variant"] == "naive"
     assert Sample.from_row(row) == sample
+
+
+def test_a_row_from_before_callers_tried_again_is_of_one_try():
+    row = json.loads(Sample("r1", 1.0, 1.5, 3.25, "complete").to_json("naive"))
+    del row["tries"]
+
+    assert Sample.from_row(row).tries == 1
 
 
 def test_tpot_needs_two_tokens_in_two_deltas():

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from loadtests import document, metrics, scenario
 from loadtests.errors import CannotRun, ScenarioError
@@ -57,6 +58,42 @@ def test_a_variant_may_have_a_load_and_a_mock_of_its_own(write: Callable[[str], 
     assert len(experiment.arrivals(1, "fixed")) == 4 * 16 - 1
 
 
+def test_a_load_has_defaults_for_all_but_user_and_rate(write: Callable[[str], str], text: str):
+    experiment, _ = scenario.load(write(text), ["load={user: stream, rate: 4, probe: {path: /health}}"])
+
+    shown = yaml.safe_load(scenario.to_yaml(experiment))["load"]
+
+    assert shown == {
+        "user": "stream",
+        "arrivals": "poisson",
+        "rate": 4.0,
+        "patience": 60.0,
+        "model": "claude-haiku-4-5",
+        "max_tokens": 120,
+        "prompts": 1,
+        "system_tokens": 0,
+        "repeat": 0.0,
+        "malformed": 0.0,
+        "deadline": False,
+        "attempts": 1,
+        "backoff": 0.5,
+        "probe": {"path": "/health", "every": 0.5, "timeout": 1.0, "unhealthy_after": 3, "healthy_after": 1},
+    }
+
+
+def test_a_variant_may_replace_a_mix_and_do_without_a_probe(write: Callable[[str], str], text: str):
+    mixed = "rate: 4, model: {claude-a: 0.5, claude-b: 0.5}, probe: {path: /health, every: 2}"
+    own = "naive: {load: {model: claude-c, probe: null}}"
+    source = text.replace("rate: 4", mixed).replace("naive: {preset: naive}", own)
+    experiment, _ = scenario.load(write(source), ["variants.fixed.load.probe.timeout=3"])
+
+    naive, fixed = experiment.of("naive").load, experiment.of("fixed").load
+
+    assert (naive.models, naive.probe) == (["claude-c"], None)
+    assert fixed.models == ["claude-a", "claude-b"]
+    assert fixed.probe is not None and (fixed.probe.every, fixed.probe.timeout) == (2, 3)
+
+
 def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: str):
     experiment, _ = scenario.load(write(text), ["phases.dip.rate=10"])
 
@@ -84,7 +121,7 @@ def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: s
         pytest.param("metric: goodput_ratio", "metric: goodness", 16, 'called "goodness"', id="unknown metric"),
         pytest.param("at_most: 0.5, ", "", 16, 'exactly one of "at_most"', id="no bound"),
         pytest.param("error_ratio < 0.01", "errors < 0.01", 18, 'called "errors"', id="unknown gate"),
-        pytest.param("user: chat", "user: chatter", 3, "expected: 'chat' or 'stream'", id="unknown user"),
+        pytest.param("user: chat", "user: chatter", 3, "expected: 'chat', 'stream', 'quick'", id="unknown user"),
         pytest.param("judge: false", "judge: 'false'", 5, "expected: a valid boolean", id="boolean in quotes"),
         pytest.param("rate: 4", "rate: 1e8", 3, "expected: a valid number", id="YAML's idea of 1e8 is text"),
         pytest.param("rate: 4", "rate: 1000000", 3, "expected at most 1,000,000", id="more than can be sent"),
@@ -106,6 +143,35 @@ def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: s
             "name: dip,", "name: dip, rate: 0,", 7, "phases.dip.rate: got 0, expected: greater", id="phase rate"
         ),
         pytest.param("rate: 4", "rate: [4", 3, "this is not YAML", id="no YAML"),
+        pytest.param("rate: 4", "rate: 4, model: 3", 3, "load.model: got 3, expected a model that", id="model: 3"),
+        pytest.param("rate: 4", "rate: 4, model: {gpt: 1}", 3, 'got "gpt", expected a model', id="no Claude in a mix"),
+        pytest.param(
+            "rate: 4", "rate: 4, model: {claude-a: 0.5, claude-b: 0.4}", 3, "shares that sum to 0.9", id="no whole"
+        ),
+        pytest.param("rate: 4", "rate: 4, model: {claude-a: 2}", 3, "got 2 for claude-a, expected a share", id="200 %"),
+        pytest.param("rate: 4", "rate: 4, priority: urgent", 3, "expected low, normal or high", id="priority"),
+        pytest.param("rate: 4", "rate: 4, repeat: 1.5", 3, "load.repeat: got 1.5", id="repeat"),
+        pytest.param("rate: 4", "rate: 4, malformed: -1", 3, "load.malformed: got -1", id="malformed"),
+        pytest.param("rate: 4", "rate: 4, attempts: 0", 3, "load.attempts: got 0", id="attempts"),
+        pytest.param("rate: 4", "rate: 4, backoff: -1", 3, "load.backoff: got -1", id="backoff"),
+        pytest.param("rate: 4", "rate: 4, deadline: 3", 3, "load.deadline: got 3, expected: a valid bool", id="switch"),
+        pytest.param("rate: 4", "rate: 4, system_tokens: 1.5", 3, "load.system_tokens: got 1.5", id="system tokens"),
+        pytest.param("user: chat,", "user: batch, prompts: 101,", 3, "load.prompts: got 101", id="too many prompts"),
+        pytest.param("rate: 4", "rate: 4, prompts: 3", 3, "user chat sends none; expected user batch", id="prompts"),
+        pytest.param(
+            "user: chat,", "user: summarize, malformed: 0.2,", 3, "summarize asks in words of its own", id="not refused"
+        ),
+        pytest.param("user: chat,", "user: health, system_tokens: 9,", 3, "user health sends none", id="no system"),
+        pytest.param("rate: 4", "rate: 4, probe: /health", 3, "load.probe: got", id="probe as a path"),
+        pytest.param("rate: 4", "rate: 4, probe: {}", 3, "load.probe.path is missing; every probe", id="no path"),
+        pytest.param("rate: 4", "rate: 4, probe: {path: health}", 3, 'starts with "/"', id="path without a slash"),
+        pytest.param("rate: 4", "rate: 4, probe: {path: /, evry: 1}", 3, 'did you mean "every"?', id="in a probe"),
+        pytest.param("rate: 4", "rate: 4, probe: {path: /, every: 0}", 3, "load.probe.every: got 0", id="every 0 s"),
+        pytest.param("rate: 4", "rate: 4, probe: {path: /, timeout: 0}", 3, "load.probe.timeout: got 0", id="timeout"),
+        pytest.param(
+            "rate: 4", "rate: 4, probe: {path: /, unhealthy_after: 0}", 3, "probe.unhealthy_after: got 0", id="after 0"
+        ),
+        pytest.param("preset: naive", "load: {prompts: 2}", 13, "variants.naive.load.prompts: got 2", id="own prompts"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_what_was_expected(write, text, wrong, right, line, said):

@@ -23,18 +23,22 @@ class Written:
         self.run = RunDir(folder / "run")
         self.run.create(scenario, About("small", SEED, variants, "loadtests run small", {"cores": 2}, {"python": "3"}))
 
-    def variant(self, name: str, outcome: str = "complete", *, ended: bool = True) -> None:
+    def variant(
+        self, name: str, outcome: str = "complete", *, ended: bool = True, attempted: int | None = None
+    ) -> None:
+        """`attempted`: how many of the requests came to Claude; all, unless it says otherwise."""
         arrivals = load.schedule(self.scenario.load, self.scenario.seconds, SEED, name)
         samples = [Sample(a.request_id, a.at, a.at, a.at + 1, outcome) for a in arrivals]
         with self.run.samples.open("a") as file:
             file.writelines(sample.to_json(name) + "\n" for sample in samples)
-        rundir.append(self.run.journal, [self._attempt(name, arrival) for arrival in arrivals])
-        logged = [{"event": "attempt", "request_id": arrival.request_id} for arrival in arrivals]
+        came = arrivals[:attempted]
+        rundir.append(self.run.journal, [self._attempt(name, arrival) for arrival in came])
+        logged = [{"event": "attempt", "request_id": arrival.request_id} for arrival in came]
         rundir.append(self.run.log(name, "gateway"), logged)
         self.event(name, "started", wall=100.0, t=0.0, suffix="")
         if ended:
             self.event(name, "ended", sent=len(samples))
-            self.event(name, "journal_read", lost=0, records=len(arrivals))
+            self.event(name, "journal_read", lost=0, records=len(came))
 
     def event(self, name: str, event: str, **fields: Any) -> None:
         rundir.append(self.run.events, [{"variant": name, "event": event, **fields}])
@@ -51,6 +55,8 @@ class Written:
             "queued": 0.0,
             "ended": arrival.at + 1,
             "outcome": "complete",
+            "status": 200,
+            "input_tokens": 20,
             "output_tokens": 10,
             "wasted_tokens": 0,
         }
@@ -76,9 +82,10 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
 
 KEYS = "schema scenario verdict reasons seed slo variants expectations gates findings machine versions"
 PHASE_KEYS = (
-    "seconds offered started not_sent completed goodput goodput_ratio error_ratio outcomes ttft ttft_sent e2e "
-    "service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
-    "wasted_output_tokens"
+    "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
+    "ttft_sent e2e service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
+    "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
+    "connections_per_request goodput_rate throughput attempts_per_second peak_attempts gateway_lag"
 )
 EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"
 
@@ -257,13 +264,40 @@ def test_an_answer_that_the_mock_never_gave_makes_the_run_invalid(both: Written)
     assert any("1 complete answers that the mock never gave" in reason for reason in found["reasons"])
 
 
+def test_an_answer_that_the_gateway_kept_needs_no_attempt_of_its_own(tmp_path: Path, small: Scenario):
+    same = small.model_copy(update={"load": small.load.model_copy(update={"repeat": 1.0}), "gates": [], "expect": []})
+    written = Written(tmp_path, same, ["fixed"])
+    written.variant("fixed", attempted=40)
+
+    found = written.judge()
+
+    assert (found["verdict"], found["reasons"], found["findings"]) == ("pass", [], [])
+
+
+def test_the_attempts_of_probes_are_of_no_cohort_and_no_difference(both: Written):
+    probe = {"request_id": f"probe-fixed-{SEED}-000001", "t": 9.0, "queued": 0, "ended": 10.0, "outcome": "complete"}
+    before = both.judge()["variants"]["fixed"]["phases"]["after"]
+
+    rundir.append(both.run.journal, [{"variant": "fixed", **probe}])
+    rundir.append(both.run.log("fixed", "gateway"), [{"event": "attempt", "request_id": probe["request_id"]}])
+    found = both.judge()
+
+    after = found["variants"]["fixed"]["phases"]["after"]
+    assert found["findings"] == []
+    assert after["amplification"] == before["amplification"] == 1
+    assert after["attempts_per_second"] == before["attempts_per_second"] + 1 / 8
+
+
 def test_a_gateway_that_stood_still_is_a_finding_not_an_invalid_run(both: Written):
-    rundir.append(both.run.log("naive", "gateway"), [{"event": "loop_lag", "seconds": 2.5}])
+    lag = {"event": "loop_lag", "seconds": 2.5, "timestamp": "1970-01-01T00:01:52.5Z"}
+    rundir.append(both.run.log("naive", "gateway"), [lag])
 
     found = both.judge()
 
     assert found["verdict"] == "pass"
     assert "up to 2.5 s" in found["findings"][0]
+    lags = {name: row["gateway_lag"]["max"] for name, row in found["variants"]["naive"]["phases"].items()}
+    assert lags == {"warmup": 0.0, "before": 0.0, "dip": 0.0, "after": 2.5}
 
 
 def test_attempts_of_another_start_do_not_count(both: Written):

@@ -22,9 +22,10 @@ def closed(journal):
 
 
 def test_a_record_has_every_field_in_seconds_since_t0(journal):
-    attempt = arrive(journal)
+    attempt = journal.open(HEADERS, 101.0, wall=1_000.0, peer=50_123)
     attempt.labels = ask.Labels("claude-haiku-4-5", True, "r1")
     attempt.status, attempt.queued, attempt.first_byte, attempt.input_tokens = 200, 0.25, 101.5, 7
+    attempt.cached_input_tokens = 5
 
     attempt.close("complete", 103.0, output_tokens=120)
 
@@ -48,6 +49,8 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "wasted_tokens": 0,
         "fault": None,
         "first_token": None,
+        "cached_input_tokens": 5,
+        "peer": 50_123,
     }
 
 
@@ -204,3 +207,16 @@ def test_a_name_of_megabytes_is_not_kept(journal):
 
     [record] = closed(journal)
     assert (record.model, record.request_id) == ("m" * 256, "r" * 256)
+
+
+async def test_a_record_says_what_the_prompt_cache_knew_and_which_connection_it_came_from(mocked, steady):
+    system = [{"type": "text", "text": "b" * 20_000, "cache_control": {"type": "ephemeral"}}]
+
+    async with mocked(latency=steady) as claude:
+        for _ in range(2):
+            await claude.asked("Why is the sky blue?", system=system)
+        first, second = await claude.journal()
+
+    assert (first["cached_input_tokens"], second["cached_input_tokens"]) == (0, 5715)
+    assert first["input_tokens"] == second["input_tokens"] > 5715
+    assert first["peer"] == second["peer"] == 1

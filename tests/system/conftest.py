@@ -89,7 +89,8 @@ class Command:
             asked = {sample.request_id for sample in samples}
             assert ended["sent"] == len(samples) == len(asked)
             logged = {key: count for key, count in run.gateway_attempts(name).items() if key in asked}
-            assert Counter(str(attempt["request_id"]) for attempt in run.journal_of(name)) == logged
+            received = (str(attempt["request_id"]) for attempt in run.journal_of(name))
+            assert Counter(request_id for request_id in received if request_id in asked) == logged
             for figures in variant["phases"].values():
                 assert sum(figures["outcomes"].values()) == figures["started"]
                 assert figures["started"] + figures["not_sent"] == figures["offered"]

@@ -19,7 +19,9 @@ mock:
   capacity: {slots: 12, queue: 20, on_disconnect: finish}
   limits: {requests_per_minute: 1800, burst: 20}
   faults: [{name: status, code: 529, share: 0.2}]
-variants: {production: {preset: production}, naive: {preset: naive, attempt_timeout: 1}}
+variants:
+  production: {preset: production, concurrency: none, breaker: none}
+  naive: {preset: naive, attempt_timeout: 1}
 """
 
 

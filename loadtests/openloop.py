@@ -1,0 +1,134 @@
+"""The open loop of `dispatcher.py` on an event loop, without sockets: for virtual time."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+from loadtests import client, rotation
+from loadtests.client import Call
+from loadtests.errand import Errand, Pause
+from loadtests.load import Arrival
+from loadtests.memory import Cut, Served
+from loadtests.rotation import Rotation
+from loadtests.sample import Sample
+from loadtests.scenario import Scenario
+
+
+class OpenLoop:
+    """Walks a schedule over a gateway in memory, from `t0` on its loop's clock. `take` gets each sample, `note` each
+    event with its fields."""
+
+    def __init__(
+        self,
+        gateway: Served,
+        scenario: Scenario,
+        t0: float,
+        take: Callable[[Sample], None],
+        note: Callable[..., None],
+    ) -> None:
+        self.sent = 0
+        self._gateway, self._scenario, self._t0 = gateway, scenario, t0
+        self._take, self._note = take, note
+        probe = scenario.load.probe
+        self._rotation = Rotation(probe) if probe else None
+
+    async def walk(self, arrivals: Sequence[Arrival], variant: str, seed: int) -> None:
+        """Until every phase is over and the requests of judged ones have ended, or their patience has."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._rotation is not None:
+                await stack.enter_async_context(beside(self._keep_probing(self._rotation, variant, seed)))
+            await self._send_all(arrivals)
+
+    async def _send_all(self, arrivals: Sequence[Arrival]) -> None:
+        judged = [span for span in self._scenario.spans() if span.judge]
+        asked: list[asyncio.Task[None]] = []
+        waited_for: list[asyncio.Task[None]] = []
+        try:
+            for arrival in arrivals:
+                await asyncio.sleep(arrival.at - self._now())
+                request = asyncio.create_task(self._ask(arrival))
+                asked = [*_open(asked), request]
+                if any(span.holds(arrival.at) for span in judged):
+                    waited_for = [*_open(waited_for), request]
+            await asyncio.sleep(self._scenario.seconds - self._now())
+            if waited_for:
+                await asyncio.wait(waited_for, timeout=self._scenario.load.patience)
+        finally:
+            for request in asked:
+                request.cancel()  # each still ends in a sample: aborted
+            await asyncio.gather(*asked)
+
+    async def _ask(self, arrival: Arrival) -> None:
+        self.sent += 1
+        errand = Errand(arrival, self._scenario.load, client.KEY, self._now(), self._rotation)
+        try:
+            async with asyncio.timeout(errand.gives_up - self._now()):
+                while (step := errand.next(self._now())) is not None:
+                    if isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                    else:
+                        await self._exchange(step, errand)
+        except TimeoutError:
+            errand.stop("timeout", self._now())
+        except asyncio.CancelledError:
+            errand.stop("aborted", self._now())
+        self._take(errand.sample())
+
+    async def _exchange(self, asked: Call, errand: Errand) -> None:
+        call = self._gateway.call(asked.method, asked.path, _raw(asked.headers), asked.body)
+        try:
+            await call.head()
+            errand.head(call.status, dict(call.headers).get(b"content-type", b"").decode())
+            while data := await call.read():
+                errand.feed(data, self._now())
+            errand.end(self._now())
+        except Cut as error:
+            errand.fail("truncated" if errand.answered else "reset", self._now(), str(error))
+        finally:
+            call.hang_up()
+
+    async def _keep_probing(self, watched: Rotation, variant: str, seed: int) -> None:
+        for number in itertools.count(1):
+            started = self._now()
+            call = client.probe(watched.probe.path, rotation.name_of(variant, seed, number), client.KEY)
+            if watched.seen(await self._is_well(call, watched.probe.timeout)):
+                self._note("probe", t=self._now(), state=watched.state)
+            await asyncio.sleep(max(0.0, started + watched.probe.every - self._now()))
+
+    async def _is_well(self, asked: Call, timeout: float) -> bool:
+        call = self._gateway.call(asked.method, asked.path, _raw(asked.headers), asked.body)
+        try:
+            async with asyncio.timeout(timeout):
+                await call.head()
+                while await call.read():
+                    pass
+            return rotation.is_well(call.status)
+        except (TimeoutError, Cut):
+            return False
+        finally:
+            call.hang_up()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() - self._t0
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` goes on for as long as the block does; what went wrong in it went wrong with the run."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _open(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    return [task for task in tasks if not task.done()]
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

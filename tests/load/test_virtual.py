@@ -1,0 +1,203 @@
+"""Whole rehearsals on virtual time, in this process: what a load asks for is what the gateway and Claude get."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from loadtests import cli, client, rundir, runner, scenario, virtual
+from loadtests.errors import CannotRun
+from loadtests.rundir import RunDir
+from loadtests.sample import Row
+
+FAST = "latency: {ttft: {distribution: constant, value: 0.2}, tokens_per_second: 100}"
+
+
+class Rehearsed(NamedTuple):
+    run: RunDir
+    summary: Row
+
+    @property
+    def figures(self) -> Row:
+        """Of the only variant's only phase."""
+        found: Row = self.summary["variants"]["default"]["phases"]["all"]
+        return found
+
+
+Rehearse = Callable[..., Rehearsed]
+
+
+@pytest.fixture
+def rehearse(tmp_path: Path) -> Rehearse:
+    """Run a load for some seconds, on a mock and a gateway that are given as YAML, and judge it."""
+
+    def run(load: str, *, gateway: str = "preset: production", mock: str = FAST, seconds: float = 10) -> Rehearsed:
+        path = tmp_path / "s.yaml"
+        path.write_text(
+            f"about: x\nload: {{arrivals: constant, rate: 5, {load}}}\nphases: [{{name: all, seconds: {seconds}}}]\n"
+            f"mock: {{{mock}}}\ngateway: {{{gateway}}}\n"
+        )
+        experiment, _ = scenario.load(str(path))
+        folder = runner.prepare("s", experiment, ["default"], 1, runner.unused(tmp_path / "run"), [])
+        virtual.rehearse(folder, experiment, "default", 1)
+        return Rehearsed(folder, runner.judge(folder))
+
+    return run
+
+
+@pytest.mark.parametrize("user", client.KINDS)
+def test_what_every_user_asks_is_answered(rehearse: Rehearse, user: str):
+    many = ", prompts: 3" if user in ("batch", "fanout") else ""
+
+    found = rehearse(f"user: {user}{many}")
+
+    assert found.figures["outcomes"] == {"complete": 49}
+    assert (found.summary["verdict"], found.summary["findings"]) == ("pass", [])
+    if user != "health":
+        attempts = {"batch": 3, "fanout": 3, "route": 2}.get(user, 1)
+        assert found.figures["amplification"] == attempts
+        assert all(sample.output_tokens > 0 for sample in found.run.samples_of("default"))
+    assert (found.figures["ttft"]["n"] > 0) == (user in ("stream", "quick", "messages_stream"))
+
+
+@pytest.mark.parametrize("user", ["chat", "stream", "quick", "batch", "fanout", "route", "messages", "messages_stream"])
+def test_claude_refuses_what_is_malformed_and_the_gateway_lets_it_pass(rehearse: Rehearse, user: str):
+    found = rehearse(f"user: {user}, malformed: 0.3")
+
+    statuses = {row["request_id"]: row["status"] for row in found.run.journal_of("default")}
+    rejected = {sample.request_id for sample in found.run.samples_of("default") if sample.outcome == "rejected"}
+    assert found.figures["outcomes"] == {"complete": 49 - len(rejected), "rejected": len(rejected)}
+    assert 8 < len(rejected) < 22
+    assert {request_id for request_id, status in statuses.items() if status == 400} == rejected
+    assert found.figures["refused_ratio"] == pytest.approx(len(rejected) / found.figures["attempts"], abs=1e-6)
+
+
+def test_retries_of_the_sdk_the_gateway_and_the_caller_multiply(rehearse: Rehearse):
+    layers = "preset: naive, attempts: 3, sdk_retries: 1, backoff: {base: 0.05}"
+    broken = f"{FAST}, faults: [{{name: status, code: 529}}]"
+
+    found = rehearse("user: chat, attempts: 2, backoff: 0.1", gateway=layers, mock=broken, seconds=4)
+
+    assert found.figures["amplification"] == 2 * 3 * 2
+    assert found.figures["outcomes"] == {"overloaded": 19}
+    assert {sample.tries for sample in found.run.samples_of("default")} == {2}
+    assert found.summary["findings"] == []  # the gateway's log counts what the SDK sent
+
+
+def test_the_sdks_own_jitter_is_the_same_in_every_rehearsal(rehearse: Rehearse):
+    """It takes it from the chance of the whole process, which is left as it was."""
+    broken = f"{FAST}, faults: [{{name: status, code: 529, share: 0.5}}]"
+    found = []
+
+    for seed in (1, 2):
+        random.seed(seed)
+        before = random.getstate()
+        found.append(rehearse("user: chat", gateway="preset: naive, sdk_retries: 2", mock=broken))
+        assert random.getstate() == before
+
+    assert found[0].run.samples.read_bytes() == found[1].run.samples.read_bytes()
+    assert found[0].figures["attempts"] > 49
+
+
+def test_a_question_asked_again_is_answered_from_the_gateways_cache(rehearse: Rehearse):
+    found = rehearse("user: chat, repeat: 0.8", seconds=20)
+
+    assert found.figures["outcomes"] == {"complete": 99}
+    assert found.figures["attempts"] < 50
+    assert (found.summary["verdict"], found.summary["findings"]) == ("pass", [])
+
+
+@pytest.mark.parametrize(("switch", "share"), [("true", 0.8), ("false", 0.0)])
+def test_a_system_prompt_can_be_kept_by_claude(rehearse: Rehearse, switch: str, share: float):
+    gateway = f"preset: naive, prompt_cache: {switch}"
+
+    found = rehearse("user: chat, system_tokens: 6000", gateway=gateway)
+
+    figures = found.figures
+    assert figures["input_tokens"] == pytest.approx(49 * 6030, rel=0.01)
+    assert figures["cached_input_tokens"] / figures["input_tokens"] >= share
+    assert (figures["cached_input_tokens"] > 0) == (share > 0)
+
+
+def test_the_patience_that_is_left_reaches_the_gateway_and_claude(rehearse: Rehearse):
+    slow = "latency: {ttft: {distribution: constant, value: 9}}"
+
+    found = rehearse("user: chat, patience: 3, deadline: true", mock=slow)
+
+    assert found.figures["outcomes"].get("failed", 0) == found.figures["started"]  # its own 504, in time
+    assert all(sample.status == 504 for sample in found.run.samples_of("default"))
+
+
+def test_a_deep_check_takes_a_gateway_without_faults_out_of_rotation(rehearse: Rehearse):
+    """Claude is slow, and every answer comes; but not within the second that a probe waits."""
+    slow = "latency: {ttft: {distribution: constant, value: 1.5}, tokens_per_second: 100}"
+    probe = "probe: {path: /health, every: 0.5, timeout: 1, unhealthy_after: 2}"
+    calm = rehearse("user: chat", gateway="preset: naive", mock=slow)
+
+    found = rehearse(f"user: chat, {probe}", gateway="preset: naive", mock=slow)
+
+    assert calm.figures["outcomes"] == {"complete": 49}
+    assert found.figures["outcomes"]["refused"] > 20
+    events = [event for event in found.run.events_of("default") if event["event"] == "probe"]
+    assert [event["state"] for event in events] == ["unhealthy"]
+    assert found.figures["amplification"] == pytest.approx(found.figures["completed"] / 49, abs=1e-6)
+    assert found.summary["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("gateway", "said"),
+    [
+        ("calls: sync", "calls: sync blocks a real thread; use --clock real"),
+        ("calls: threadpool", "calls: threadpool blocks a real thread; use --clock real"),
+        ("client: per_request", "client: per_request opens real sockets; use --clock real"),
+        ("rate_limit: 60/minute", "rate_limit: slowapi counts by the wall clock; use --clock real"),
+    ],
+)
+def test_what_only_the_real_clock_can_show_is_refused_before_anything_starts(write, text, tmp_path, gateway, said):
+    path = write(text.replace("fixed: {preset: production}", f"fixed: {{preset: production, {gateway}}}"))
+    folder = tmp_path / "run"
+
+    with pytest.raises(CannotRun, match=f"fixed: {said}"):
+        virtual.check(scenario.load(path)[0], "fixed")
+    ended = CliRunner().invoke(cli.app, ["run", path, "--clock", "virtual", "--out", str(folder)])
+
+    assert isinstance(ended.exception, CannotRun) and said in str(ended.exception)
+    assert not folder.exists()
+    virtual.check(scenario.load(path)[0], "naive")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "drain"),
+    [("preset: production", 1.0), ("preset: naive", 1.0), ("preset: naive, drain: 3", 3.0)],
+)
+def test_a_gateway_to_be_stopped_drains_for_a_second_and_has_no_limit_of_the_wall_clock(write, text, gateway, drain):
+    experiment = scenario.load(write(text.replace("{preset: naive}", f"{{{gateway}}}")))[0]
+
+    chosen = virtual.switches(experiment, "naive")
+    off = virtual.switches(scenario.load(write(text.replace("preset: naive", "rate_limit: none")))[0], "naive")
+
+    assert (chosen.drain, chosen.rate_limit, off.rate_limit) == (drain, None, None)
+
+
+def test_on_real_sockets_it_drains_for_a_second_too(small: scenario.Scenario, tmp_path: Path):
+    folder = RunDir(tmp_path / "run")
+    own = small.model_copy(update={"variants": {"quick": {}, "slow": {"drain": 2}}})
+
+    settings = {
+        variant: runner.Rehearsal(folder, own, variant, 1)._gateway_environment()["GATEWAY_DRAIN"]
+        for variant in own.variants
+    }
+
+    assert settings == {"quick": "1.0", "slow": "2"}
+
+
+def test_a_journal_on_virtual_time_knows_no_connections(rehearse: Rehearse):
+    found = rehearse("user: chat", seconds=2)
+
+    assert {row["peer"] for row in rundir.rows(found.run.journal)} == {0}
+    assert found.figures["connections"] is None
+    assert json.dumps(found.summary)
