@@ -38,7 +38,8 @@ clients: setup-dev ## run the real clients against the mock (needs node and npm;
 	$(BIN)/pytest tests/clients
 
 fuzz: setup-dev ## 20,000 requests of all kinds, and as many random rehearsals (an hour)
-	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 7200 tests/mock/test_fuzz_requests.py tests/mock/test_grammar.py tests/mock/test_chaos.py
+	FUZZ_EXAMPLES=20000 $(BIN)/pytest --timeout 7200 tests/mock/test_fuzz_requests.py tests/mock/test_grammar.py tests/mock/test_chaos.py \
+	tests/gateway/test_fuzz_api.py
 
 format: setup-dev ## let ruff write the code
 	$(BIN)/ruff format .
@@ -64,12 +65,12 @@ setup-browser: ## install what the page tests look through (Debian's chromium, i
 	{ $$as_root apt-get update -qq && $$as_root apt-get install -y -qq chromium; } >/dev/null 2>&1 \
 	|| echo "no browser: the page tests will skip; type: sudo apt install chromium"
 
-setup-network: ## install nginx and Redis (Debian's), where they are missing
-	@missing=; for program in nginx redis-server; do \
+setup-network: ## install nginx, Redis and Prometheus (Debian's), where they are missing
+	@missing=; for program in nginx redis-server prometheus; do \
 	( PATH="$$PATH:/usr/sbin:/sbin"; command -v $$program ) >/dev/null || missing="$$missing $$program"; done; \
 	[ -n "$$missing" ] || exit 0; \
 	as_root=env; [ "$$(id -u)" = 0 ] || as_root="sudo -n env"; apt="$$as_root DEBIAN_FRONTEND=noninteractive apt-get"; \
-	{ $$apt update -qq && $$apt install -y -qq $$missing; } >/dev/null 2>&1 \
+	{ $$apt update -qq && $$apt install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 \
 	|| echo "missing:$$missing, and the tests of the network will fail; type: sudo apt-get install$$missing"
 
 TOXIPROXY := github.com/Shopify/toxiproxy/v2

@@ -11,12 +11,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sse_starlette.sse import AppStatus
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from gateway_under_test import errors, logs, settings, tracing
+from gateway_under_test import body, errors, limits, logs, settings, tracing
 from gateway_under_test.parts import Parts
 from gateway_under_test.routes import analyze, batch, chat, health, leaving, messages, route, summarize
 from gateway_under_test.routes import metrics as figures
+
+NAMED = 100
+"""Characters of a caller's own that are told back."""
 
 
 def create_app(
@@ -34,6 +38,7 @@ def create_app(
     """
     strange = chosen is None
     chosen = chosen or settings.Settings.load()
+    chosen = limits.divided(chosen, chosen.workers)
     log = log or logs.make(secrets=secrets_of(chosen))
     if strange:
         warn_of_strangers(log)
@@ -49,6 +54,7 @@ def create_app(
     app = FastAPI(
         title="Gateway under test", lifespan=lifespan, redirect_slashes=False, telemetry=parts.tracer.telemetry
     )
+    app.state.limits = limits.Limits(chosen, log)
     app.state.parts, app.state.upstream, app.state.zombies = parts, parts.upstream, parts.zombies
     for each in (chat, batch, route, messages):
         app.include_router(each.router(chosen, parts.upstream, parts.keys))
@@ -56,9 +62,18 @@ def create_app(
     app.include_router(analyze.router(chosen, parts.upstream, parts.keys, parts.prompts, parts.tasks))
     app.include_router(health.router(chosen, parts.upstream, parts.redis))
     app.include_router(figures.router(parts.metrics))
+    app.add_middleware(body.Intake, chosen=chosen)
     app.add_middleware(
         logs.RequestLog, log=log, new_id=parts.upstream.new_id, metrics=parts.metrics, tracing=parts.tracer
     )
+    if chosen.cors_origins:  # outermost, so that a page can read our refusals too
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "request-id", "retry-after", "server-timing"],
+        )
     for kind in (errors.GatewayError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, tell)
     app.add_exception_handler(leaving.Gone, leaving.silence)
@@ -71,9 +86,11 @@ async def tell(request: Request, error: Exception) -> JSONResponse:
         case errors.GatewayError():
             told = error
         case RequestValidationError():
-            told = errors.Rejected(_first_problem(error), status=422)
+            told = _invalid(error, request.headers.get("content-type"))
         case HTTPException(status_code=404):
             told = errors.Rejected("Not found", status=404)
+        case HTTPException(status_code=400):
+            told = errors.Rejected(body.unreadable(error), status=400)
         case HTTPException():
             told = errors.Rejected(error.detail, status=error.status_code)
         case _:
@@ -95,6 +112,12 @@ def warn_of_strangers(log: logs.Log) -> None:
         log.warning("unknown_setting", name=name, did_you_mean=nearest)
 
 
-def _first_problem(error: RequestValidationError) -> str:
+def _invalid(error: RequestValidationError, content_type: str | None) -> errors.Rejected:
+    """The first thing wrong with a request, and where it is."""
     problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    if isinstance(problem["input"], bytes):  # FastAPI reads a body as JSON only if it is said to be
+        said = "is missing" if content_type is None else f"got {content_type[:NAMED]}"
+        return errors.Rejected(f"content-type: {said}, expected application/json", status=415)
+    where = ".".join(str(part)[:NAMED] for part in problem["loc"])
+    detail = f" ({problem['ctx']['error']})" if problem["type"] == "json_invalid" else ""
+    return errors.Rejected(f"{where}: {problem['msg']}{detail}", status=422)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-from gateway_under_test import settings
+from gateway_under_test import listener, settings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,23 +22,28 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.check is not None:
         return check(options.check)
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+        signal.signal(number, _exit_with(code))  # before a server takes signals, and when it has finished
     try:
-        chosen = settings.Settings.load()
-        chosen.require_keys()
-    except settings.SettingsError as error:
+        return _serve(options)
+    except (settings.SettingsError, listener.CannotListen) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 2
-    from gateway_under_test import server  # here, so that --check stays light
 
-    try:
-        listener = server.adopt(options.fd) if options.fd is not None else server.listen(options.host, options.port)
-    except OSError as error:
-        where = f"fd {options.fd}" if options.fd is not None else f"{options.host}:{options.port}"
-        print(
-            f"gateway: cannot listen on {where}: {error.strerror or error}; --port 0 picks a free one", file=sys.stderr
-        )
-        return 2
-    return server.serve(chosen, listener)
+
+def _serve(options: argparse.Namespace) -> int:
+    chosen = settings.Settings.load()
+    chosen.require_keys()
+    chosen = chosen.model_copy(update={"workers": options.workers or chosen.workers})
+    socket = listener.adopt(options.fd) if options.fd is not None else listener.listen(options.host, options.port)
+    # imported here, so that --check and a supervisor stay light
+    if chosen.workers > 1 and not options.worker:
+        from gateway_under_test import workers
+
+        return workers.supervise(chosen, socket)
+    from gateway_under_test import server
+
+    return server.serve(chosen, socket, parent=sys.stdin.fileno() if options.worker else None)
 
 
 def check(path: str) -> int:
@@ -45,7 +53,7 @@ def check(path: str) -> int:
         settings.check(json.loads(text))
     except settings.SettingsError as error:
         problems = [{"loc": list(problem.loc), "message": problem.message} for problem in error.problems]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problems = [{"loc": [], "message": f"cannot read {path}: {error}"}]
     else:
         return 0
@@ -53,14 +61,43 @@ def check(path: str) -> int:
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for everything else that keeps us from running."""
+        self.exit(2, f"gateway: {message}; --help says what there is\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m gateway_under_test",
         description="A reference gateway in front of Claude. Settings come from GATEWAY_*, ANTHROPIC_BASE_URL, "
-        "ANTHROPIC_API_KEY and VALID_API_KEYS.",
+        "ANTHROPIC_API_KEY, VALID_API_KEYS and REDIS_URL.",
+        allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8200, help="port; 0 picks a free one (default %(default)s)")
-    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--port", type=_number(0, 65535), default=8200, help="port; 0 picks a free one (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=_number(1, 1000), help="processes on the one port (default GATEWAY_WORKERS, else 1)"
+    )
+    parser.add_argument("--fd", type=_number(0, 1_000_000), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--check", metavar="FILE", help='validate a JSON object of settings ("-": stdin) and exit')
     return parser
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f'got "{text}", expected a whole number from {least} to {most}')
+        return int(text)
+
+    return parse
+
+
+def _exit_with(code: int) -> Callable[[int, FrameType | None], None]:
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(code)
+
+    return leave

@@ -53,13 +53,16 @@ TOXIPROXY = Tool(
     what_for="scenarios that need toxiproxy",
 )
 REDIS = Tool("redis", ("redis-server",), package="redis-server", least=(6,), what_for="scenarios that need redis")
+PROMETHEUS = Tool(
+    "prometheus", ("prometheus",), package="prometheus", least=(2, 33), what_for="the tests of the dashboard"
+)
 BROWSER = Tool(
     "browser",
     ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     package="chromium",
     what_for="the tests of the report page",
 )
-TOOLS = {tool.name: tool for tool in (NGINX, TOXIPROXY, REDIS, BROWSER)}
+TOOLS = {tool.name: tool for tool in (NGINX, TOXIPROXY, REDIS, PROMETHEUS, BROWSER)}
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ class Rehearsal:
     def _prove_the_canary(self, witness: Mock) -> None:
         name = f"canary-{uuid.uuid4().hex}"  # a new one: a mock that runs already may remember another run's
         try:
+            witness.reset()  # programs start slowly, and the gateway would remember what the timeline has for later
             status = stack.ask_gateway(self.gateway.url, client.canary(self.scenario.load, name, self._key))
             seen = any(record["request_id"] == name for records in witness.drain() for record in records)
         except requests.RequestException as error:

@@ -142,6 +142,10 @@ class Mock:
     def stats(self) -> Row:
         return self._get("/_mock/stats")
 
+    def reset(self) -> None:
+        """Let its timeline begin now; what it has seen so far is forgotten."""
+        self._http.post(f"{self.url}/_mock/reset", timeout=CONTROL_TIMEOUT).raise_for_status()
+
     def close(self) -> None:
         """End what still runs there: its callers are gone."""
         self._http.post(f"{self.url}/_mock/close", timeout=CONTROL_TIMEOUT).raise_for_status()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
-from gateway_under_test import auth, errors, logs, prompts, settings, store
+from gateway_under_test import auth, errors, limits, logs, prompts, settings, store
 from gateway_under_test.routes import described, summarize
 from gateway_under_test.tasks import Tasks
 from gateway_under_test.upstream import Upstream
 
 EXAMPLE = "9b1c6f0e2d7a4f53a8e1c0b4d6f2a713"
 ALONE = "with several workers, tasks need REDIS_URL: without it each worker knows only its own"
+LOOK_UP = "task"
+FOLLOWED_BY: dict[int | str, dict[str, Any]] = {
+    202: {"links": {LOOK_UP: {"operationId": LOOK_UP, "parameters": {"task_id": "$response.body#/task_id"}}}}
+}
 
 
 class Analysis(BaseModel):
@@ -49,14 +53,16 @@ def router(
     chosen: settings.Settings, upstream: Upstream, keys: auth.Keys, registry: prompts.Prompts, tasks: Tasks
 ) -> APIRouter:
     """The two endpoints, for callers with a key; whoever has a task's id may ask for it."""
-    routes = APIRouter(tags=["texts"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
+    routes = APIRouter(
+        tags=["texts"], dependencies=[Depends(keys.require), Depends(limits.guard)], responses=described.REFUSALS
+    )
 
     @routes.post(
         "/analyze",
         status_code=202,
         summary="Analyse a text in the background",
         response_description="The task's id",
-        responses=summarize.NO_SUCH_VERSION,
+        responses=summarize.NO_SUCH_VERSION | FOLLOWED_BY,
         openapi_extra=described.HEADERS,
     )
     async def analyze(text: summarize.Text, request: Request) -> Accepted:
@@ -83,6 +89,7 @@ def router(
 
     @routes.get(
         "/analyze/{task_id}",
+        operation_id=LOOK_UP,
         summary="Look up a task",
         response_description="Where it stands",
         response_model_exclude_none=True,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from gateway_under_test import auth, errors, logs, settings
+from gateway_under_test import auth, errors, limits, logs, settings
 from gateway_under_test.routes import chat, described, leaving
 from gateway_under_test.upstream import Prompt, Reply, Upstream
 
@@ -82,7 +82,9 @@ class Views(Sums):
 
 def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
     """The two endpoints, for callers with a key."""
-    routes = APIRouter(tags=["many"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
+    routes = APIRouter(
+        tags=["many"], dependencies=[Depends(keys.require), Depends(limits.guard)], responses=described.REFUSALS
+    )
 
     async def outcomes(
         request: Request, ask: chat.Wishes, texts: Iterable[str], at_once: int | None

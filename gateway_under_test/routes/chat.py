@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
-from gateway_under_test import auth, errors, logs, settings
+from gateway_under_test import auth, errors, limits, logs, settings
 from gateway_under_test.routes import described, leaving
 from gateway_under_test.upstream import Piece, Prompt, Upstream, Usage
 
@@ -29,12 +30,20 @@ data: [DONE]
 """
 
 
+def _whole(value: object) -> object:
+    """In JSON 5.0 is an integer too (JSON Schema, 4.2.3); neither text nor a truth value is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Tokens = Annotated[int, Field(ge=1, le=8096, strict=True), BeforeValidator(_whole)]
+
+
 class Wishes(BaseModel):
     """What a caller may say beside the text."""
 
-    system_prompt: str | None = None
+    system_prompt: str | None = Field(None, min_length=1)
     model: str | None = Field(None, max_length=100, description="The gateway's own model when it is left out")
-    max_tokens: int = Field(1024, ge=1, le=8096)
+    max_tokens: Tokens = 1024
 
     def prompt(self, text: str, default_model: str) -> Prompt:
         return Prompt(text, self.system_prompt, self.model or default_model, self.max_tokens)
@@ -101,12 +110,21 @@ class TextStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._pieces):
-            await super().__call__(scope, receive, send)
+            try:
+                await super().__call__(scope, receive, send)
+            except asyncio.CancelledError:  # the server stops
+                line: logs.RequestLine = scope["state"]["line"]
+                if line.status_code is not None and not line.finished:
+                    last = _error(errors.Shed("the gateway is stopping; try again"), line).encode()
+                    await send({"type": "http.response.body", "body": last, "more_body": False})
+                raise
 
 
 def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
     """The three endpoints, for callers with a key."""
-    routes = APIRouter(tags=["chat"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
+    routes = APIRouter(
+        tags=["chat"], dependencies=[Depends(keys.require), Depends(limits.guard)], responses=described.REFUSALS
+    )
 
     @routes.post(
         "/chat",
@@ -156,7 +174,7 @@ async def _events(
             yield _event(piece)
     except errors.GatewayError as error:
         line.outcome = error.type
-        yield ServerSentEvent(json.dumps(error.body(line.request_id)), event="error", sep="\n")
+        yield _error(error, line)
     else:
         yield ServerSentEvent("[DONE]", sep="\n")
 
@@ -166,6 +184,10 @@ def _event(piece: Piece) -> ServerSentEvent:
     if isinstance(piece, Usage):
         data = {"done": True, "usage": {"input": piece.input, "output": piece.output}}
     return ServerSentEvent(json.dumps(data), sep="\n")
+
+
+def _error(error: errors.GatewayError, line: logs.RequestLine) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(error.body(line.request_id)), event="error", sep="\n")
 
 
 def _streamed(summary: str) -> dict[str, Any]:

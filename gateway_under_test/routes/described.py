@@ -48,6 +48,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: _refusal("The key is wrong", errors.Rejected("X-API-Key is not one of the valid keys", status=403)),
     408: _refusal("The body came too slowly", errors.Rejected("the request body did not arrive in time", status=408)),
     413: _refusal("The body is too large", errors.Rejected("the request body is too large", status=413)),
+    415: _refusal(
+        "The body is not said to be JSON",
+        errors.Rejected("content-type: got text/plain, expected application/json", status=415),
+    ),
     422: _refusal("The body is not as described", errors.Rejected("body.message: Field required", status=422)),
     429: _refusal("A rate limit, Claude's or ours", errors.Throttled("Claude's rate limit is reached; try later")),
     500: _refusal("We are set up wrongly", errors.Configuration("Claude refuses this gateway's key")),

@@ -13,46 +13,35 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway_under_test import auth, errors, logs, relay, settings
+from gateway_under_test import auth, errors, limits, logs, relay, settings
 from gateway_under_test.routes import leaving
 from gateway_under_test.upstream import Upstream
 
-LIMIT = 32 * 1024 * 1024
-"""Bytes of a body that Claude takes (docs: API errors, request_too_large)."""
 MODELS_WITHIN = 3.0
 """Seconds that Claude Code waits for the list of models."""
 
 
 def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
     """The four endpoints, for callers with a key in either header."""
-    routes = APIRouter(prefix="/v1", tags=["Claude's own"], dependencies=[Depends(keys.require_as_claude)])
+    routes = APIRouter(
+        prefix="/v1", tags=["Claude's own"], dependencies=[Depends(keys.require_as_claude), Depends(limits.guard)]
+    )
 
     def passed_on(request: Request, body: bytes | None) -> Response:
         letter, line = _letter(request, body), logs.begin(request)
         line.model = letter.model
         return Relayed(upstream.pass_on(letter, line), line, sse_headers=chosen.sse_headers)
 
-    async def posted(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(chosen.deadline):
-                body = await _whole(request)
-        except TimeoutError:
-            raise errors.Rejected("the request body did not arrive in time", status=408) from None
-        except ClientDisconnect:
-            return leaving.Silence()
-        return passed_on(request, body)
-
     @routes.post("/messages", **_described("Create a message", "Claude's message, whole or as server-sent events"))
     async def messages(request: Request) -> Response:
-        return await posted(request)
+        return passed_on(request, await request.body())
 
     @routes.post("/messages/count_tokens", **_described("Count the tokens of a message", "`{input_tokens}`"))
     async def count_tokens(request: Request) -> Response:
-        return await posted(request)
+        return passed_on(request, await request.body())
 
     @routes.get("/models", **_described("List the models", "A page of models", body=False))
     async def models(request: Request) -> Response:
@@ -149,24 +138,6 @@ def _letter(request: Request, body: bytes | None) -> relay.Letter:
         body=body,
         patience=MODELS_WITHIN if body is None else None,
     )
-
-
-async def _whole(request: Request) -> bytes:
-    """The body; raises Rejected as soon as it is too large. The server reads on, so that the caller hears of it."""
-    declared = request.headers.get("content-length", "")
-    size, parts = 0, []
-    if declared.isdecimal() and len(declared) < 20:
-        _check(int(declared))
-    async for part in request.stream():
-        size += len(part)
-        _check(size)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _check(size: int) -> None:
-    if size > LIMIT:
-        raise errors.Rejected("Request exceeds the maximum size", status=413)
 
 
 def _described(summary: str, answer: str, *, body: bool = True) -> dict[str, Any]:

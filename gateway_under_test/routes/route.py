@@ -7,8 +7,8 @@ import re
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway_under_test import auth, logs, settings
-from gateway_under_test.routes import described, leaving
+from gateway_under_test import auth, limits, logs, settings
+from gateway_under_test.routes import chat, described, leaving
 from gateway_under_test.upstream import Prompt, Reply, Upstream
 
 CLASSIFIER = "claude-haiku-4-5"
@@ -30,8 +30,8 @@ class Question(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"message": "What is the capital of France?"}})
 
     message: str = Field(min_length=1, max_length=10_000)
-    system_prompt: str | None = None
-    max_tokens: int = Field(1024, ge=1, le=8096)
+    system_prompt: str | None = Field(None, min_length=1)
+    max_tokens: chat.Tokens = 1024
 
 
 class Routed(BaseModel):
@@ -60,7 +60,9 @@ class Routed(BaseModel):
 
 def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> APIRouter:
     """The endpoint, for callers with a key."""
-    routes = APIRouter(tags=["chat"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
+    routes = APIRouter(
+        tags=["chat"], dependencies=[Depends(keys.require), Depends(limits.guard)], responses=described.REFUSALS
+    )
 
     async def both(question: Question, line: logs.RequestLine) -> tuple[Reply, Reply]:
         said = await upstream.answer(Prompt(question.message, CLASSIFY, CLASSIFIER, WORD_TOKENS), line)

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway_under_test import auth, logs, prompts, settings
-from gateway_under_test.routes import described, leaving
+from gateway_under_test import auth, limits, logs, prompts, settings
+from gateway_under_test.routes import chat, described, leaving
 from gateway_under_test.upstream import Prompt, Upstream
 
 NO_SUCH_VERSION: dict[int | str, dict[str, Any]] = {
@@ -24,8 +24,8 @@ class Text(BaseModel):
     text: str = Field(min_length=1, max_length=100_000)
     version: str = Field(prompts.LATEST, min_length=1, max_length=64)
     subject: str | None = Field(None, min_length=1, max_length=128)
-    model: str | None = Field(None, min_length=1)
-    max_tokens: int = Field(1024, ge=1, le=8096)
+    model: str | None = Field(None, min_length=1, max_length=100)
+    max_tokens: chat.Tokens = 1024
 
     def prompt(self, name: str, registry: prompts.Prompts, line: logs.RequestLine, default_model: str) -> Prompt:
         """What Claude is asked, in a version that is noted in the request's line; raises Rejected."""
@@ -61,7 +61,9 @@ class Summary(BaseModel):
 
 def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys, registry: prompts.Prompts) -> APIRouter:
     """The endpoint, for callers with a key."""
-    routes = APIRouter(tags=["texts"], dependencies=[Depends(keys.require)], responses=described.REFUSALS)
+    routes = APIRouter(
+        tags=["texts"], dependencies=[Depends(keys.require), Depends(limits.guard)], responses=described.REFUSALS
+    )
 
     @routes.post(
         "/summarize",

@@ -6,7 +6,7 @@ import json
 import httpx2
 import pytest
 
-from gateway_under_test.routes.messages import LIMIT
+from gateway_under_test.body import CLAUDES_LIMIT as LIMIT
 
 ODD = b'{ "model":"claude-haiku-4-5" , "max_tokens":1e1,\n"stream" :true,"new_field": {"b":1,"a":"\\u00e9\xc3\xa9"}}\n'
 ASK = b'{"model":"claude-haiku-4-5","max_tokens":9,"messages":[]}'

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import sys
@@ -11,8 +10,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
 import pytest
+
+from tests.gateway.process import caller, serving, start
 
 pytestmark = pytest.mark.system
 
@@ -26,6 +26,10 @@ class SilentClaude:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     expected: int = 1
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -56,27 +60,6 @@ def event(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 
 
-@dataclass
-class Process:
-    process: asyncio.subprocess.Process
-    url: str = ""
-
-    async def ready(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            if json.loads(line)["event"] == "listening":
-                self.url = json.loads(line)["url"]
-                return
-
-    async def stop(self, number: int) -> tuple[int, list[dict[str, Any]], str]:
-        """Send the signal; the exit code, the log's lines and what went to stderr."""
-        self.process.send_signal(number)
-        async with asyncio.timeout(10):
-            out, err = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
-
-
 @pytest.fixture
 async def claude() -> AsyncIterator[SilentClaude]:
     silent = SilentClaude()
@@ -86,41 +69,11 @@ async def claude() -> AsyncIterator[SilentClaude]:
     server.close()
 
 
-async def start(*arguments: str, pass_fds: tuple[int, ...] = (), **environ: str) -> Process:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ANTHROPIC_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway_under_test", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=pass_fds,
-        env={**clean, "ANTHROPIC_API_KEY": "sk-ours", "VALID_API_KEYS": "good", **environ},
-    )
-    return Process(process)
-
-
-@contextlib.asynccontextmanager
-async def serving(claude: SilentClaude, *arguments: str, **more: Any) -> AsyncIterator[Process]:
-    gateway = await start(*(arguments or ("--port", "0")), ANTHROPIC_BASE_URL=f"http://127.0.0.1:{claude.port}", **more)
-    try:
-        async with asyncio.timeout(30):
-            await gateway.ready()
-        yield gateway
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            gateway.process.kill()
-        await gateway.process.wait()
-
-
-def caller(url: str) -> httpx2.AsyncClient:
-    limits = httpx2.Limits(max_connections=None)
-    return httpx2.AsyncClient(base_url=url, headers={"x-api-key": "good"}, timeout=30, trust_env=False, limits=limits)
-
-
 async def test_sigterm_with_open_requests_ends_in_time_and_logs_each_attempt(claude):
     claude.expected = 40
-    async with serving(claude) as gateway, caller(gateway.url) as client:
-        paths = ["/chat", "/chat/stream"] * 20
-        requests = [asyncio.create_task(client.post(path, json={"message": "hi"})) for path in paths]
+    async with serving(claude.url, GATEWAY_DRAIN="1") as gateway, caller(gateway.url) as client:
+        asks = [(path, {"message": f"{n}"}) for n in range(20) for path in ("/chat", "/chat/stream")]
+        requests = [asyncio.create_task(client.post(path, json=ask)) for path, ask in asks]
         async with asyncio.timeout(20):
             await claude.arrived.wait()
 
@@ -130,22 +83,21 @@ async def test_sigterm_with_open_requests_ends_in_time_and_logs_each_attempt(cla
         responses = await asyncio.gather(*requests)
 
     attempts = [line for line in lines if line["event"] == "attempt"]
-    assert (code, took < 3.0) == (0, True)
+    assert (code, took < 8.0) == (0, True)
     assert sorted(line["request_id"] for line in attempts) == sorted(claude.ids)
     assert {(line["outcome"], line["sent"]) for line in attempts} == {("aborted", True)}
     assert {(response.status_code, response.json()["error"]["type"]) for response in responses} == {(503, "shed")}
-    assert err == ""  # what uvicorn has to say of the requests it cuts is a line of our log
-    assert [line["message"] for line in lines if line["event"] == "server"] == [
-        "Cancel 40 running task(s), timeout graceful shutdown exceeded"
-    ]
+    assert err == ""  # what there is to say of the requests that are cut is a line of our log
+    assert [line["requests"] for line in lines if line["event"] in ("draining", "cut")] == [40, 40]
+    assert [line for line in lines if line["event"] == "server"] == []
 
 
-async def test_a_stream_that_can_end_within_the_grace_period_does():
+async def test_a_stream_that_can_end_within_the_drain_does():
     claude = TalkingClaude()
     server = await asyncio.start_server(claude.handle, "127.0.0.1", 0)
     claude.port = server.sockets[0].getsockname()[1]
 
-    async with serving(claude) as gateway, caller(gateway.url) as client:
+    async with serving(claude.url) as gateway, caller(gateway.url) as client:
         async with client.stream("POST", "/chat/stream", json={"message": "hi"}) as response:
             lines = response.aiter_lines()
             first = await anext(lines)
@@ -173,7 +125,7 @@ async def test_sigterm_tells_who_speaks_claudes_protocol_in_it(begun):
     server = await asyncio.start_server(claude.handle, "127.0.0.1", 0)
     claude.port = server.sockets[0].getsockname()[1]
 
-    async with serving(claude) as gateway, caller(gateway.url) as client:
+    async with serving(claude.url, GATEWAY_DRAIN="0.5") as gateway, caller(gateway.url) as client:
         asked = asyncio.create_task(client.post("/v1/messages", content=b'{"stream":true}'))
         async with asyncio.timeout(10):
             await claude.arrived.wait()
@@ -191,7 +143,7 @@ async def test_sigterm_tells_who_speaks_claudes_protocol_in_it(begun):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_a_signal_ends_an_idle_gateway(claude, number, code):
-    async with serving(claude) as gateway:
+    async with serving(claude.url) as gateway:
         got, _, err = await gateway.stop(number)
 
     assert (got, err) == (code, "")
@@ -199,7 +151,7 @@ async def test_a_signal_ends_an_idle_gateway(claude, number, code):
 
 async def test_an_attempt_given_up_is_hung_up_at_once(claude):
     limits = {"GATEWAY_PRESET": "naive", "GATEWAY_ATTEMPT_TIMEOUT": "0.3", "GATEWAY_ATTEMPTS": "1"}
-    async with serving(claude, **limits) as gateway, caller(gateway.url) as client:
+    async with serving(claude.url, **limits) as gateway, caller(gateway.url) as client:
         response = await client.post("/chat", json={"message": "hi"})
         async with asyncio.timeout(1.0):
             await claude.hung_up.wait()
@@ -212,7 +164,7 @@ async def test_an_attempt_given_up_is_hung_up_at_once(claude):
 async def test_a_claude_that_is_not_there_is_unreachable_and_nothing_was_sent(claude):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         claude.port = nobody.getsockname()[1]
-    async with serving(claude, GATEWAY_ATTEMPTS="1") as gateway, caller(gateway.url) as client:
+    async with serving(claude.url, GATEWAY_ATTEMPTS="1") as gateway, caller(gateway.url) as client:
         response = await client.post("/chat", json={"message": "hi"})
         _, lines, _ = await gateway.stop(signal.SIGTERM)
 
@@ -223,12 +175,12 @@ async def test_a_claude_that_is_not_there_is_unreachable_and_nothing_was_sent(cl
 async def test_an_inherited_socket_is_served(claude):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
-        async with serving(claude, "--fd", str(fd), pass_fds=(fd,)) as gateway:
+        async with serving(claude.url, "--fd", str(fd), pass_fds=(fd,)) as gateway:
             async with caller(f"http://127.0.0.1:{port}") as client:
                 response = await client.get("/readyz")
             await gateway.stop(signal.SIGTERM)
 
-    assert response.json() == {"status": "ready"}
+    assert response.json()["status"] == "ready"
 
 
 @pytest.mark.parametrize(
@@ -237,19 +189,52 @@ async def test_an_inherited_socket_is_served(claude):
         ((), {"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY: is not set"),
         ((), {"VALID_API_KEYS": " , "}, "VALID_API_KEYS: is not set"),
         ((), {"GATEWAY_ATTEMPTS": "many"}, 'attempts: got "many", expected integer'),
+        ((), {"GATEWAY_DRAIN": "-1"}, "drain: got -1, expected greater than or equal to 0"),
+        ((), {"GATEWAY_WORKERS": "0"}, "workers: got 0, expected greater than or equal to 1"),
+        ((), {"GATEWAY_RATE_LIMIT": "many"}, 'rate_limit: got "many", expected'),
+        ((), {"VALID_API_KEYS_FILE": "/nowhere/keys"}, "VALID_API_KEYS_FILE: "),
         (("--port", "BUSY"), {}, "cannot listen on 127.0.0.1:"),
+        (("--port", "70000"), {}, 'argument --port: got "70000", expected a whole number from 0 to 65535'),
+        (("--port", "http"), {}, 'argument --port: got "http", expected a whole number from 0 to 65535'),
+        (("--workers", "0"), {}, 'argument --workers: got "0", expected a whole number from 1'),
+        (("--workers", "-2"), {}, "argument --workers: "),
+        (("--host", "no.such.host.invalid", "--port", "0"), {}, "cannot listen on no.such.host.invalid:0: "),
+        (("--host", "x" * 70, "--port", "0"), {}, "cannot listen on xxx"),
+        (("--host", "192.0.2.1", "--port", "0"), {}, "cannot listen on 192.0.2.1:0: "),
+        (("--fd", "99"), {}, "cannot listen on fd 99: Bad file descriptor; expected a listening socket"),
+        (("--fd", "0"), {}, "cannot listen on fd 0: "),
+        (("--prot", "1"), {}, "unrecognized arguments: --prot 1"),
+        (("serve",), {}, "unrecognized arguments: serve"),
     ],
-    ids=["no key for Claude", "no keys for callers", "a bad setting", "a busy port"],
+    ids=lambda value: " ".join(map(str, value))[:40] if isinstance(value, (tuple, dict)) else "",
 )
 async def test_a_gateway_that_cannot_run_says_why_in_one_line(arguments, environ, words):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
         gateway = await start(*(port if each == "BUSY" else each for each in arguments), **environ)
-        _, err = await gateway.process.communicate()
+        try:
+            code, lines, err = await gateway.end(within=30)
+        finally:
+            await gateway.kill()
 
-    assert gateway.process.returncode == 2
-    assert words in err.decode()
-    assert len(err.decode().splitlines()) == 1
+    assert (code, lines) == (2, [])
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "[]", '{"drain": -1}'], ids=lambda text: text[:8])
+async def test_check_tells_what_is_wrong_as_json(text):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway_under_test", "--check", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    out, err = await process.communicate(text.encode())
+
+    assert (process.returncode, err) == (2, b"")
+    assert [set(problem) for problem in json.loads(out)] == [{"loc", "message"}]
 
 
 async def test_check_needs_neither_the_web_framework_nor_the_sdk():

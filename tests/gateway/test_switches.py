@@ -497,5 +497,5 @@ def test_every_switch_is_tested():
 
     tests = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
-    untried = [name for name in Switched.model_fields if f"{name}=" not in tests and f'"{name}"' not in tests]
-    assert untried == []
+    spelt = {name: (f"{name}=", f'"{name}"', f"GATEWAY_{name.upper()}") for name in Switched.model_fields}
+    assert [name for name, forms in spelt.items() if not any(form in tests for form in forms)] == []

@@ -1,6 +1,7 @@
 """The product for real: whole rehearsals on real sockets, with their verdicts and their books in balance."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,6 +203,22 @@ def test_a_mock_that_runs_already_forgets_the_run_before(loadtests, running, tmp
 
     phases = [command.summary()["variants"]["default"]["phases"]["all"] for command in (first, second)]
     assert [phase["error_ratio"] for phase in phases] == [1.0, 0.0]
+
+
+@pytest.mark.timeout(SMOKE)
+def test_a_gateway_does_not_meet_what_the_timeline_has_for_later_before_the_load_begins(loadtests, running, tmp_path):
+    mock, gateway, _ = running
+    aimed = ["--target", gateway.url, "--mock", mock.url, "--api-key", "theirs"]
+    (tmp_path / "later.yaml").write_text(
+        "about: A spend cap, which a gateway with a breaker does not forget, comes when the load is over.\n"
+        "load: {user: chat, rate: 5, max_tokens: 5}\nphases: [{name: all, seconds: 1}]\n"
+        "mock: {timeline: [{at: 3, for: 60, limits: {spend: {tokens: 0}}}]}\ngates: [goodput_ratio == 1]\n"
+    )
+    time.sleep(3)  # so long a slow machine may take to start the programs
+
+    command = loadtests("run", str(tmp_path / "later.yaml"), "--out", "run", *aimed)
+
+    assert command.end(40) == 0, command.output()
 
 
 @pytest.mark.timeout(SMOKE)
