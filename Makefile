@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check agreement scenarios clients fuzz format clean \
+.PHONY: help demo test check agreement scenarios soak clients fuzz format clean \
 	setup setup-dev setup-browser setup-network setup-toxiproxy
 
 help: ## what there is to make
@@ -15,7 +15,8 @@ demo: setup ## run the retry_storm rehearsal (under four minutes)
 	@$(BIN)/loadtests run retry_storm
 
 test: setup-dev setup-browser setup-network setup-toxiproxy ## run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 -m "not system"
+	$(BIN)/pytest -m system
 
 check: setup-dev ## lint, types, layers
 	$(BIN)/ruff format --check .
@@ -28,10 +29,16 @@ agreement: setup ## compare virtual time with the real clock, figure by figure (
 	$(BIN)/loadtests agree retry_storm
 
 OVERLOADS := capacity_cliff fifo_dead_work drop_expired_trap batch_slowdown_collapse brownout rate_limit_cliff
+PATTERNS := naive_collapse event_loop_block connection_churn hundred_on_two_cores retry_400s layered_retries \
+	retry_after_herd spend_cap fallback_model overloaded_in_stream batch_semaphore stream_or_wait model_routing \
+	prompt_cache zombie_generation deep_health_check
 
-scenarios: setup ## run each overload scenario three times, and confirm a map for real (an hour)
-	@for round in 1 2 3; do for name in $(OVERLOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
+scenarios: setup ## run each scenario three times, and confirm a map for real (two hours and a half)
+	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS); do $(BIN)/loadtests run $$name || exit $$?; done; done
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
+
+soak: setup ## ten minutes of mixed load on the production gateway
+	$(BIN)/loadtests run soak
 
 clients: setup-dev ## run the real clients against the mock (needs node and npm; eight minutes)
 	@$(BIN)/python tests/clients/run.py install

@@ -72,6 +72,7 @@ class Upstream:
         seed: int | None = None,
     ) -> None:
         self.draining = False
+        self._stops_at = math.inf
         self._settings = chosen
         self._telemetry = telemetry
         self._answers = answers
@@ -82,7 +83,12 @@ class Upstream:
         self._open: set[Attempt] = set()
 
     def drain(self) -> None:
-        """We are about to stop: not ready any more, and what is cut from now on is cut by us."""
+        """We are about to stop: not ready any more, and what is cut from now on is cut by us.
+
+        No attempt begins after the drain. Requests are cut then anyway, unless a blocking client holds up the loop.
+        """
+        if not self.draining:
+            self._stops_at = asyncio.get_running_loop().time() + self._settings.drain
         self.draining = True
 
     def new_id(self) -> str:
@@ -194,6 +200,8 @@ class Upstream:
         """One HTTP attempt, if every pattern lets it in: each piece within its time."""
         patterns, loop = self._patterns, asyncio.get_running_loop()
         async with patterns.admitted(request, job.model, time.first.at) as place:
+            if loop.time() > self._stops_at:
+                raise errors.Shed("the gateway is stopping; try again")
             service = patterns.service(job.kind, job.streamed)
             _start_in_time(time.first.remaining(loop.time()), service.expected, failure)
             until = time.first.within(self._settings.attempt_timeout, loop.time())
