@@ -115,6 +115,11 @@ class Claude:
                         raise _refusal(relay.Head(response.status_code, headers, body), response.headers)
                     head = relay.Head(response.status_code, headers, await anext(parts, b""))
                     with _noting(attempt, relay.Reading(head)) as reading:
+                        if (
+                            self._settings.peek and reading.failed_at_once
+                        ):  # nothing was said yet: another may do better
+                            rest = b"".join([part async for part in parts])
+                            raise _event_of(reading, head._replace(body=head.body + rest))
                         yield head
                         async for part in parts:
                             await asyncio.sleep(0)  # a fast answer lets timers and other streams in
@@ -122,7 +127,7 @@ class Claude:
                             yield part
                         yield b""
             if reading.failed is not None:
-                raise errors.from_claude(errors.STATUS_OF.get(reading.failed, 500))
+                raise _event_of(reading)
             if reading.broke_off:
                 raise errors.UpstreamError("Claude's answer broke off")
 
@@ -312,6 +317,13 @@ def _refusal(head: relay.Head, headers: httpx2.Headers) -> errors.GatewayError:
     """Claude's error answer as our error, which carries it."""
     error = errors.from_claude(head.status, headers, relay.parsed(head.body))
     error.answer = head
+    return error
+
+
+def _event_of(reading: relay.Reading, answer: relay.Head | None = None) -> errors.GatewayError:
+    """An error event inside a 200 as our error, which may carry the whole `answer`."""
+    error = errors.from_claude(errors.STATUS_OF.get(str(reading.failed), 500))
+    error.answer = answer
     return error
 
 

@@ -96,6 +96,7 @@ class Reading:
         self.input_tokens = 0
         self.output_tokens = 0
         self.failed: str | None = None
+        self._started = False
         self._stopped = False
         self._streams = head.streams
         self._held = b""
@@ -105,6 +106,11 @@ class Reading:
     def broke_off(self) -> bool:
         """Whether a stream ended as none should: without `message_stop`, and without an error that says why."""
         return self._streams and not self._stopped and self.failed is None
+
+    @property
+    def failed_at_once(self) -> bool:
+        """Whether its first event is an error."""
+        return self.failed is not None and not self._started
 
     def hear(self, part: bytes) -> None:
         """The next bytes."""
@@ -125,6 +131,7 @@ class Reading:
         name, _, data = event.partition(b"\ndata:")
         match name.removeprefix(b"event:").strip():
             case b"message_start":
+                self._started = True
                 self._take(_object(parsed(data).get("message")))
             case b"message_delta":
                 self._take(parsed(data))

@@ -262,6 +262,39 @@ async def test_what_breaks_before_the_first_byte_is_tried_again(gateway, claude)
     assert (response.content, len(claude.received)) == (START + END, 2)
 
 
+OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+
+
+async def test_an_overload_inside_a_200_is_tried_again_before_anything_was_said(gateway, claude):
+    claude.script = [claude.sends(200, SSE, b": ping\n\n" + OVERLOADED), claude.sends(200, SSE, START, END)]
+
+    async with gateway() as g:
+        response = await g.post(ASK)
+
+    assert (response.status_code, response.content, len(claude.received)) == (200, START + END, 2)
+    assert g.lines.outcomes == ["overloaded", "complete"]
+
+
+async def test_the_last_overload_inside_a_200_comes_back_as_it_was(gateway, claude):
+    claude.script = [claude.sends(200, SSE, OVERLOADED)]
+
+    async with gateway(attempts=2, breaker=None) as g:
+        response = await g.post(ASK)
+
+    assert (response.status_code, response.content, len(claude.received)) == (200, OVERLOADED, 2)
+    assert g.lines.of("request")[0]["outcome"] == "overloaded"
+
+
+@pytest.mark.parametrize(("peek", "answer"), [(False, [OVERLOADED]), (True, [START, OVERLOADED])])
+async def test_an_overload_is_passed_on_without_the_peek_or_after_the_start(gateway, claude, peek, answer):
+    claude.script = [claude.sends(200, SSE, *answer)]
+
+    async with gateway(peek=peek) as g:
+        response = await g.post(ASK)
+
+    assert (response.content, len(claude.received)) == (b"".join(answer), 1)
+
+
 async def test_a_first_byte_that_is_late_is_a_timeout_and_tried_again(gateway, claude):
     claude.script = [claude.sends(200, SSE, 9.0, START, END), claude.sends(200, SSE, START, 9.0, END)]
 
