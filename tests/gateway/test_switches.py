@@ -491,6 +491,19 @@ async def test_a_stream_that_merely_stops_is_an_error_if_its_end_is_required(gat
     assert ("[DONE]" in response.text) != required
 
 
+async def test_after_the_drain_no_attempt_begins(gateway, claude):
+    claude.script = [claude.fails(529), claude.says("late")]
+
+    async with gateway(preset="naive", drain=1.0, backoff={"base": 2.0}) as g:
+        request = asyncio.create_task(g.asgi("/chat"))
+        await asyncio.sleep(0.5)
+        g.app.state.upstream.drain()
+        await request
+
+    assert claude.ids == ["asgi-1"]
+    assert [line["outcome"] for line in g.lines.of("request")] == ["shed"]
+
+
 def test_every_switch_is_tested():
     """A switch without its name in the tests is one that nobody has tried."""
     from pathlib import Path
