@@ -60,7 +60,7 @@ def create_app(
         app.include_router(each.router(chosen, parts.upstream, parts.keys))
     app.include_router(summarize.router(chosen, parts.upstream, parts.keys, parts.prompts))
     app.include_router(analyze.router(chosen, parts.upstream, parts.keys, parts.prompts, parts.tasks))
-    app.include_router(health.router(chosen, parts.upstream, parts.redis))
+    app.include_router(health.router(chosen, parts.upstream, parts.redis, app.state.limits.state))
     app.include_router(figures.router(parts.metrics))
     app.add_middleware(body.Intake, chosen=chosen)
     app.add_middleware(

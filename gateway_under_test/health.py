@@ -74,10 +74,3 @@ def readiness(draining: bool, breakers: Mapping[str, str], fallback: str | None)
     open_ = [model for model, state in breakers.items() if state == "open"]
     instead = fallback is not None and fallback not in open_
     return "breaker open" if open_ and not instead else "ready"
-
-
-def limits_kept(redis: str, workers: int) -> str:
-    """Who shares the limits: all processes through Redis, each its part of them, or the one process that there is."""
-    if redis == "ok":
-        return "shared"
-    return "divided" if workers > 1 else "per process"

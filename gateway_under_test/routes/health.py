@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter, Request, Response
@@ -29,6 +30,16 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
+class Kept(BaseModel):
+    """How several workers keep the limits: each its part, all one, each its own; and who counts callers' requests."""
+
+    workers: int
+    divided: list[str]
+    shared: list[str]
+    per_worker: list[str]
+    counted_in: str | None
+
+
 class Readiness(BaseModel):
     """Whether requests are taken, and what is not as it should be."""
 
@@ -39,7 +50,13 @@ class Readiness(BaseModel):
                 "draining": False,
                 "breakers": {"claude-haiku-4-5": "closed"},
                 "redis": "ok",
-                "limits": "shared",
+                "limits": {
+                    "workers": 2,
+                    "divided": ["concurrency.limit", "bulkhead.limit", "retry_budget.burst"],
+                    "shared": ["rate_limit", "cache", "tasks"],
+                    "per_worker": ["breaker", "pace", "hedge", "health_every", "metrics"],
+                    "counted_in": "redis",
+                },
             }
         }
     )
@@ -48,7 +65,7 @@ class Readiness(BaseModel):
     draining: bool
     breakers: dict[str, str]
     redis: Redis
-    limits: Literal["per process", "shared", "divided"]
+    limits: Kept
 
 
 class Health(BaseModel):
@@ -63,7 +80,9 @@ class Health(BaseModel):
     checked_s_ago: float
 
 
-def router(chosen: settings.Settings, upstream: Upstream, shared: Shared | None) -> APIRouter:
+def router(
+    chosen: settings.Settings, upstream: Upstream, shared: Shared | None, kept: Callable[[], dict[str, object]]
+) -> APIRouter:
     """The three probes; they take no key, and none of them costs more than one token in `health_every` seconds."""
     routes = APIRouter(tags=["health"])
     deep = health.DeepCheck(lambda line: _call(upstream, line), chosen.health_every)
@@ -89,7 +108,7 @@ def router(chosen: settings.Settings, upstream: Upstream, shared: Shared | None)
             draining=upstream.draining,
             breakers=breakers,
             redis=redis,
-            limits=health.limits_kept(redis, chosen.workers),
+            limits=Kept.model_validate(kept()),
         )
 
     @routes.get("/health", summary="Does Claude answer?", **_probed(Health, "It does, or we are busy", "It does not"))

@@ -1,13 +1,14 @@
 """The three probes: the process runs, it takes requests, Claude answers them."""
 
 import asyncio
+import io
 import json
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
-from gateway_under_test import errors, health
+from gateway_under_test import errors, health, limits, logs
 from gateway_under_test.routes.health import router
 from gateway_under_test.settings import Settings
 
@@ -31,7 +32,8 @@ async def test_a_process_that_drains_lives_but_is_not_ready(gateway, claude):
 
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     assert still_alive.status_code == 200
-    rest = {"breakers": {}, "redis": "off", "limits": "per process"}
+    kept = {"workers": 1, "divided": [], "shared": [], "per_worker": [], "counted_in": "memory"}
+    rest = {"breakers": {}, "redis": "off", "limits": kept}
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "draining": False, **rest})
     assert (draining.status_code, draining.json()) == (503, {"status": "draining", "draining": True, **rest})
     assert claude.received == []
@@ -82,17 +84,17 @@ def test_who_is_ready(draining, breakers, fallback, status):
 
 
 @pytest.mark.parametrize(
-    ("alive", "workers", "redis", "limits"),
+    ("alive", "workers", "redis", "divided"),
     [
-        (None, 1, "off", "per process"),
-        (None, 2, "off", "divided"),
-        (True, 1, "ok", "shared"),
-        (True, 2, "ok", "shared"),
-        (False, 1, "degraded", "per process"),
-        (False, 2, "degraded", "divided"),
+        (None, 1, "off", False),
+        (None, 2, "off", True),
+        (True, 1, "ok", False),
+        (True, 2, "ok", False),
+        (False, 1, "degraded", False),
+        (False, 2, "degraded", False),
     ],
 )
-async def test_readiness_says_who_shares_the_limits(alive, workers, redis, limits):
+async def test_readiness_says_how_the_limits_are_kept(alive, workers, redis, divided):
     class Upstream:
         draining = False
 
@@ -104,12 +106,17 @@ async def test_readiness_says_who_shares_the_limits(alive, workers, redis, limit
             return alive
 
     app = FastAPI()
-    app.include_router(router(Settings(workers=workers), Upstream(), None if alive is None else Shared()))
+    chosen = Settings(workers=workers, redis_url=None if alive is None else "redis://127.0.0.1:1")
+    kept = limits.Limits(chosen, logs.make(io.StringIO())).state
+    app.include_router(router(chosen, Upstream(), None if alive is None else Shared(), kept))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://gateway") as caller:
         response = await caller.get("/readyz")
 
     assert response.status_code == 200
-    assert (response.json()["redis"], response.json()["limits"]) == (redis, limits)
+    told = response.json()["limits"]
+    assert (response.json()["redis"], told["workers"]) == (redis, workers)
+    assert ("rate_limit" in told["divided"], "rate_limit" in told["shared"]) == (divided, alive is not None)
+    assert ("concurrency.limit" in told["divided"]) == (workers == 2)
 
 
 # /health
