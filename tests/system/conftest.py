@@ -21,7 +21,7 @@ from loadtests.sample import Row
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if here in item.path.parents and item.get_closest_marker("virtual") is None:
             item.add_marker(pytest.mark.system)
 
 

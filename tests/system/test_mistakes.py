@@ -2,6 +2,7 @@
 
 import pytest
 
+pytestmark = pytest.mark.virtual
 MISTAKES = [
     ("fallback_model", "fallback_model=none", "overload.goodput_ratio"),
     ("fallback_model", "breaker=none", "overload.amplification"),

@@ -25,6 +25,7 @@ variants:
 """
 
 
+@pytest.mark.virtual
 @pytest.mark.parametrize("name", EITHER)
 def test_every_scenario_passes_on_virtual_time_with_its_books_in_balance(loadtests, name: str):
     command = loadtests("run", name, "--clock", "virtual", "--out", "run")
