@@ -40,7 +40,7 @@ scenarios: setup ## run each scenario three times, and confirm a map for real (t
 soak: setup ## ten minutes of mixed load on the production gateway
 	$(BIN)/loadtests run soak
 
-clients: setup-dev ## run the real clients against the mock (needs node and npm; eight minutes)
+clients: setup-dev ## run the real clients against the mock, and behind the gateway (needs node and npm; 12 minutes)
 	@$(BIN)/python tests/clients/run.py install
 	$(BIN)/pytest tests/clients
 

@@ -139,10 +139,9 @@ class Patterns:
         now = asyncio.get_running_loop().time()
         wait = pacer.turn(now)
         if wait is None:
-            again = self._chosen.pace.max_wait
-            raise errors.Throttled("Claude's rate limit leaves no room soon; try again later", retry_after=again)
+            raise errors.Throttled("Claude's rate limit leaves no room soon; try again", retry_after=pacer.due(now))
         try:
-            if until is not None and now + wait > until:
+            if wait > 0 and until is not None and now + wait > until:
                 raise errors.Throttled("Claude's rate limit leaves no room in time; try again later", retry_after=wait)
             yield wait
         finally:

@@ -40,16 +40,19 @@ class Pacer:
 
     def turn(self, now: float) -> float | None:
         """Seconds until this attempt's turn, which is now its own; None: too long, and nothing is reserved."""
-        start = max(now, self._at)
-        left = self._refilled(self._left, start - self._at, self._limit) - 1
-        wait = start - now
-        if left < -1e-9:
-            wait += -left * MINUTE / self._limit
+        wait = self.due(now)
         if wait > self._max_wait:
             return None
-        self._left, self._at = left, start
+        start = max(now, self._at)
+        self._left, self._at = self._refilled(self._left, start - self._at, self._limit) - 1, start
         self._note(now + wait, now)
         return wait
+
+    def due(self, now: float) -> float:
+        """Seconds until the next turn, however long that is."""
+        start = max(now, self._at)
+        left = self._refilled(self._left, start - self._at, self._limit) - 1
+        return start - now + (-left * MINUTE / self._limit if left < -1e-9 else 0.0)
 
     def give_back(self) -> None:
         """A turn was not used: the next to come has it."""

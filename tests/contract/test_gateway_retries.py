@@ -74,6 +74,22 @@ def test_a_caller_who_tries_once_sees_nothing_of_a_connection_that_broke_before_
     assert attempts(claude) == [(None, 0), (None, 1), (200, 2)]
 
 
+def test_nor_of_an_overload_inside_a_200_if_the_gateway_looks_before_it_speaks(patient, claude):
+    """The switch `peek`: naive passes the event on, and the SDK never tries again what failed so."""
+    claude.configure(faults=[{"name": "error_event", "after": 0, "nth": [1, 2, 4]}])
+
+    with sdk(patient["production"]) as client:
+        assert answered(client, stream=True) == 20
+    with (
+        sdk(patient["naive"], retries=2) as client,
+        pytest.raises(anthropic.APIStatusError, match="Overloaded") as caught,
+    ):
+        answered(client, stream=True)
+
+    assert caught.value.status_code == 200
+    assert attempts(claude) == [(200, 0), (200, 1), (200, 2), (200, 0)]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["answer", "stream"])
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 @pytest.mark.parametrize("preset", PRESETS)

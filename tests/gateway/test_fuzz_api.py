@@ -21,6 +21,7 @@ from gateway_under_test.settings import Settings
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "600")) // 40  # of one endpoint
 OFF = {"enabled": False}
+REFUSED = {"expected-statuses": ["400", "404", "405", "413", "415", "422"]}
 
 
 @dataclass
@@ -71,7 +72,7 @@ def judge(claude, log):
                 "seed": 1,
                 "headers": {"x-api-key": "good"},
                 "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none"},
-                "checks": dict.fromkeys(ignoring, OFF),
+                "checks": {"negative_data_rejection": REFUSED, **dict.fromkeys(ignoring, OFF)},
                 "operations": [{"include-path-regex": "^/v1/", "checks": dict.fromkeys(ignoring_of_claude, OFF)}],
             }
         )
