@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -41,7 +40,7 @@ def create_app(
     chosen = limits.divided(chosen, chosen.workers)
     log = log or logs.make(secrets=secrets_of(chosen))
     if strange:
-        warn_of_strangers(log)
+        settings.warn_of_strangers(log)
     parts = Parts.of(chosen, log, tracer, http_client, seed)
     # sse-starlette would cut every stream at SIGTERM; the server's grace period decides instead
     AppStatus.enable_automatic_graceful_drain = False
@@ -104,12 +103,6 @@ async def tell(request: Request, error: Exception) -> JSONResponse:
 def secrets_of(chosen: settings.Settings) -> list[str]:
     """What no log may show."""
     return [key.get_secret_value() for key in (chosen.anthropic_api_key, *chosen.valid_api_keys) if key]
-
-
-def warn_of_strangers(log: logs.Log) -> None:
-    """A name in the environment that looks like one of our settings but is not is worth a warning."""
-    for name, nearest in settings.unknown(os.environ).items():
-        log.warning("unknown_setting", name=name, did_you_mean=nearest)
 
 
 def _invalid(error: RequestValidationError, content_type: str | None) -> errors.Rejected:

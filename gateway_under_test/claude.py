@@ -147,11 +147,6 @@ class Claude:
                 self._blocking = held.enter_context(self._blocking_sdk())
             yield
 
-    @property
-    def auth_headers(self) -> dict[str, str]:
-        """Our credential, as a request carries it."""
-        return dict(self._shared.auth_headers)
-
     async def _message(self, prompt: Prompt, attempt: Attempt) -> Message:
         parameters = self._parameters(prompt, attempt)
         if self._settings.calls == "async":

@@ -13,9 +13,9 @@ import httpx2
 from gateway_under_test import auth, cache, logs, prompts, settings, store, tracing
 from gateway_under_test.attempt import Telemetry
 from gateway_under_test.metrics import Metrics
-from gateway_under_test.routes import leaving
 from gateway_under_test.tasks import Tasks
 from gateway_under_test.upstream import Upstream
+from gateway_under_test.zombies import Zombies
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Parts:
     keys: auth.Keys
     prompts: prompts.Prompts
     tasks: Tasks
-    zombies: leaving.Zombies | None
+    zombies: Zombies | None
 
     @classmethod
     def of(
@@ -48,7 +48,8 @@ class Parts:
         tracer = tracer or tracing.make(chosen.anthropic_base_url, known)
         redis = store.Redis(chosen.redis_url, log) if chosen.redis_url else None
         telemetry = Telemetry(log, metrics, tracer, stopping=lambda: upstream.draining)
-        upstream = Upstream(chosen, telemetry, _answers(chosen, redis), http_client=http_client, seed=seed)
+        zombies = None if chosen.cancel_upstream else Zombies()
+        upstream = Upstream(chosen, telemetry, _answers(chosen, redis), zombies, http_client=http_client, seed=seed)
         metrics.watch(upstream.state)
         return cls(
             chosen,
@@ -60,7 +61,7 @@ class Parts:
             auth.Keys(chosen, log),
             prompts.Prompts(chosen.prompts, log),
             Tasks(chosen.task_ttl, log, redis, at_once=chosen.batch_concurrency),
-            None if chosen.cancel_upstream else leaving.Zombies(),
+            zombies,
         )
 
     @contextlib.asynccontextmanager
@@ -75,7 +76,10 @@ class Parts:
                 await held.enter_async_context(self.tasks.living(self.chosen.drain))
                 if self.zombies:
                     await held.enter_async_context(self.zombies)
-                yield
+                try:
+                    yield
+                finally:
+                    self.drain()
         finally:
             watcher.cancel()
 

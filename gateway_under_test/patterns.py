@@ -15,7 +15,7 @@ from gateway_under_test.resilience.deadline import ServiceTime
 from gateway_under_test.resilience.hedge import Hedge
 from gateway_under_test.resilience.limiter import Limiter, Priority
 from gateway_under_test.resilience.limiter import Unlimited as NoLimiter
-from gateway_under_test.resilience.pacer import Pacer
+from gateway_under_test.resilience.pacer import Pacer, Unpaced
 from gateway_under_test.resilience.retry import Retry
 
 V = TypeVar("V")
@@ -63,7 +63,7 @@ class Patterns:
         self._gradient = self._adaptive(chosen.concurrency)
         self._bulkheads: dict[str, Limiter | NoLimiter] = {}
         self._breakers: dict[str, Breaker | NoBreaker] = {}
-        self._pacers: dict[str, Pacer] = {}
+        self._pacers: dict[str, Pacer | Unpaced] = {}
         self._service: dict[tuple[str, bool], ServiceTime] = {}
 
     @contextlib.asynccontextmanager
@@ -87,27 +87,22 @@ class Patterns:
     def learn(self, model: str, headers: Mapping[str, str], sent_at: float) -> None:
         """What an answer's headers say of Claude's rate limit."""
         limit, remaining = (headers.get(f"anthropic-ratelimit-requests-{name}", "") for name in ("limit", "remaining"))
-        if self._chosen.pace and limit.isdecimal() and remaining.isdecimal() and int(limit) > 0:
+        if limit.isdecimal() and remaining.isdecimal():
             self._pacer(model).learn(int(limit), int(remaining), sent_at)
 
     def adapt(self, ttft: float, dropped: bool = False) -> None:
         """A first token came after `ttft` seconds, or an attempt was refused for want of capacity."""
-        if self._gradient is not None and isinstance(self.limiter, Limiter):
+        if self._gradient is not None and self.limiter.line is not None:
             self.limiter.resize(self._gradient.update(ttft, self.limiter.line.inflight, dropped))
 
     def may_hedge(self) -> bool:
         """Whether a second attempt may stand beside a first: it never waits, and is paid for."""
         return self.hedge is not None and self.limiter.free() and self.hedge.may()
 
-    def available(self, model: str) -> bool:
-        """Whether the breaker lets this model be asked."""
-        breaker = self._breakers.get(model)
-        return breaker is None or breaker.state(asyncio.get_running_loop().time()) != "open"
-
     def state(self) -> dict[str, object]:
         """For people and for metrics."""
         now = asyncio.get_running_loop().time()
-        line = self.limiter.line if isinstance(self.limiter, Limiter) else None
+        line = self.limiter.line
         return {
             "budget": self.budget.left,
             "breakers": {model: breaker.state(now) for model, breaker in self._breakers.items()},
@@ -132,9 +127,6 @@ class Patterns:
     @contextlib.contextmanager
     def _turn(self, model: str, until: float | None, place: Place) -> Iterator[float]:
         """Seconds until the attempt's turn within Claude's rate limit; a turn that is not used goes to the next."""
-        if self._chosen.pace is None:
-            yield 0.0
-            return
         pacer = self._pacer(model)
         now = asyncio.get_running_loop().time()
         wait = pacer.turn(now)
@@ -150,13 +142,13 @@ class Patterns:
 
     def refused(self, model: str, retry_after: float | None) -> None:
         """Claude answered 429."""
-        if self._chosen.pace is not None and retry_after is not None:
+        if retry_after is not None:
             self._pacer(model).refused(retry_after, asyncio.get_running_loop().time())
 
-    def _pacer(self, model: str) -> Pacer:
-        assert self._chosen.pace is not None
-        pace = self._chosen.pace
-        return _of(self._pacers, model, lambda: Pacer(pace.max_wait))
+    def _pacer(self, model: str) -> Pacer | Unpaced:
+        chosen = self._chosen.pace
+        new = (lambda: Pacer(chosen.max_wait)) if chosen else Unpaced
+        return _of(self._pacers, model, new)
 
     def _bulkhead(self, route: str) -> Limiter | NoLimiter:
         chosen = self._chosen.bulkhead

@@ -75,7 +75,7 @@ def serve(chosen: settings.Settings, listener: socket.socket, *, parent: int | N
     """
     log = logs.make(secrets=app.secrets_of(chosen))
     if parent is None:
-        app.warn_of_strangers(log)
+        settings.warn_of_strangers(log)
     application = app.create_app(chosen, log=log)
     theirs = logging.getLogger("uvicorn.error")
     theirs.addFilter(_is_news)

@@ -10,13 +10,16 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway_under_test.switches import PRESETS, SECTIONS, Given, Section, Switched
+
+if TYPE_CHECKING:
+    from gateway_under_test import logs
 
 PREFIX = "GATEWAY_"
 UNPREFIXED = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "REDIS_URL", "VALID_API_KEYS_FILE")
@@ -140,6 +143,12 @@ def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
     roots = {name: name.removeprefix(PREFIX).split("__")[0] for name in sorted(environ) if name.startswith(PREFIX)}
     nearest = {name: _nearest(root, names) for name, root in roots.items() if root not in names}
     return {name: guess and PREFIX + guess for name, guess in nearest.items()}
+
+
+def warn_of_strangers(log: logs.Log) -> None:
+    """A name in the environment that looks like one of our settings but is not is worth a warning."""
+    for name, nearest in unknown(os.environ).items():
+        log.warning("unknown_setting", name=name, did_you_mean=nearest)
 
 
 class _Environment(PydanticBaseSettingsSource):

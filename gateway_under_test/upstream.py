@@ -17,9 +17,9 @@ import httpx2
 from gateway_under_test import cache, errors, logs, race, relay, settings
 from gateway_under_test.attempt import Attempt, Telemetry
 from gateway_under_test.claude import Claude, Piece, Prompt, Usage
-from gateway_under_test.detached import Detached
 from gateway_under_test.patterns import Patterns, Place
 from gateway_under_test.resilience.deadline import Deadline
+from gateway_under_test.zombies import Zombies
 
 __all__ = ["Piece", "Prompt", "Reply", "Upstream", "Usage"]
 
@@ -67,11 +67,11 @@ class Upstream:
         chosen: settings.Settings,
         telemetry: Telemetry,
         answers: cache.Cache,
+        zombies: Zombies | None = None,
         *,
         http_client: httpx2.AsyncClient | None = None,
         seed: int | None = None,
     ) -> None:
-        self.draining = False
         self._stops_at = math.inf
         self._settings = chosen
         self._telemetry = telemetry
@@ -79,8 +79,12 @@ class Upstream:
         self._claude = Claude(chosen, http_client=http_client)
         self._patterns = Patterns(chosen)
         self._rng = random.Random(seed)
-        self._detached = Detached()
+        self._zombies = zombies
         self._open: set[Attempt] = set()
+
+    @property
+    def draining(self) -> bool:
+        return math.isfinite(self._stops_at)
 
     def drain(self) -> None:
         """We are about to stop: not ready any more, and what is cut from now on is cut by us.
@@ -89,7 +93,6 @@ class Upstream:
         """
         if not self.draining:
             self._stops_at = asyncio.get_running_loop().time() + self._settings.drain
-        self.draining = True
 
     def new_id(self) -> str:
         """An id for a request that came without one."""
@@ -102,14 +105,17 @@ class Upstream:
     async def answer(self, prompt: Prompt, request: logs.RequestLine) -> Reply:
         """The whole answer, perhaps one that was given before; raises GatewayError."""
 
+        job = self._whole(prompt)
+
         async def asked() -> cache.Row:
-            async with contextlib.aclosing(self.ask(prompt, request)) as pieces:
+            async with contextlib.aclosing(self._tried(job, request)) as pieces:
                 text, usage = [piece async for piece in pieces]
             return {"text": text, "usage": usage, "model": request.model}
 
         key = cache.key_of(prompt.model, prompt.system, prompt.text, prompt.max_tokens, prompt.version)
         began = asyncio.get_running_loop().time()
-        row, request.cached = await self._answers.get(key, asked, self._until(request))
+        until = self._time(job, request).first.at
+        row, request.cached = await self._answers.get(key, asked, math.inf if until is None else until)
         if not request.begun:
             request.queued += asyncio.get_running_loop().time() - began
         if self._settings.cache:
@@ -118,16 +124,9 @@ class Upstream:
         request.model = reply.model
         return reply
 
-    def _until(self, request: logs.RequestLine) -> float:
-        """By when a whole answer must be here."""
-        theirs = request.deadline if self._settings.caller_deadline else None
-        ours = self._settings.deadline
-        return request.started + min(math.inf if each is None else each for each in (ours, theirs))
-
     def ask(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer in one piece, then its Usage; raises GatewayError."""
-        job = Job(lambda attempt: self._claude.create(prompt, attempt), "chat", prompt.model, streamed=False)
-        return self._tried(job, request)
+        return self._tried(self._whole(prompt), request)
 
     def stream(self, prompt: Prompt, request: logs.RequestLine) -> AsyncGenerator[Piece, None]:
         """The answer piece by piece as Claude writes it, then its Usage; raises GatewayError."""
@@ -150,9 +149,12 @@ class Upstream:
         )
         return self._answer(job, request)
 
+    def _whole(self, prompt: Prompt) -> Job[Piece]:
+        return Job(lambda attempt: self._claude.create(prompt, attempt), "chat", prompt.model, streamed=False)
+
     def _answer(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
         pieces = self._tried(job, request)
-        return pieces if self._settings.cancel_upstream else self._detached.run(pieces)
+        return pieces if self._zombies is None else self._zombies.stream(pieces)
 
     async def _tried(self, job: Job[T], request: logs.RequestLine) -> AsyncGenerator[T, None]:
         """One request: attempt after attempt, as long as the patterns allow another."""
@@ -322,7 +324,6 @@ class Upstream:
                 yield
             finally:
                 self.drain()
-                await self._detached.close()
                 await self._idle(at_most=0.5)
 
     async def _idle(self, at_most: float) -> None:

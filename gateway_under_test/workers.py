@@ -23,8 +23,7 @@ KILLED_AFTER = 5.0  # seconds beyond the drain in which a worker must have ended
 def supervise(chosen: settings.Settings, listener: socket.socket) -> int:
     """Keep `chosen.workers` of them running until a signal; 0 on SIGTERM, 130 on SIGINT, else why none could start."""
     log = logs.make()
-    for name, nearest in settings.unknown(os.environ).items():
-        log.warning("unknown_setting", name=name, did_you_mean=nearest)
+    settings.warn_of_strangers(log)
     log.info("limits", **limits.said(chosen))
     return asyncio.run(_Crew(chosen, listener, log).work())
 

@@ -75,6 +75,11 @@ def read(path: Path) -> Document:
     return Document(str(path), data, places)
 
 
+def shown(value: object) -> str:
+    """A value as a message tells it."""
+    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean "slots"?)`, or what is known when nothing comes near."""
     names = sorted(known)

@@ -6,6 +6,8 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
+from loadtests import document
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
@@ -27,17 +29,13 @@ def shares(value: object, known: Callable[[str], bool], words: str) -> Shares:
     if isinstance(value, str) and known(value):
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(f"got {_shown(value)}, expected {words}, or a mapping of such to shares")
+        raise ValueError(f"got {document.shown(value)}, expected {words}, or a mapping of such to shares")
     for word, share in value.items():
         if not isinstance(word, str) or not known(word):
-            raise ValueError(f"got {_shown(word)}, expected {words}")
+            raise ValueError(f"got {document.shown(word)}, expected {words}")
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise ValueError(f"got {_shown(share)} for {word}, expected a share above 0 and up to 1")
+            raise ValueError(f"got {document.shown(share)} for {word}, expected a share above 0 and up to 1")
     whole = sum(value.values())
     if abs(whole - 1) > 1e-6:
         raise ValueError(f"got shares that sum to {whole:g}, expected 1")
     return {word: float(share) for word, share in value.items()}
-
-
-def _shown(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

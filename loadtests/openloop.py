@@ -77,7 +77,7 @@ class OpenLoop:
         self._take(errand.sample())
 
     async def _exchange(self, asked: Call, errand: Errand) -> None:
-        call = self._gateway.call(asked.method, asked.path, _raw(asked.headers), asked.body)
+        call = self._gateway.call(asked.method, asked.path, raw(asked.headers), asked.body)
         try:
             await call.head()
             errand.head(call.status, dict(call.headers).get(b"content-type", b"").decode())
@@ -98,7 +98,7 @@ class OpenLoop:
             await asyncio.sleep(max(0.0, started + watched.probe.every - self._now()))
 
     async def _is_well(self, asked: Call, timeout: float) -> bool:
-        call = self._gateway.call(asked.method, asked.path, _raw(asked.headers), asked.body)
+        call = self._gateway.call(asked.method, asked.path, raw(asked.headers), asked.body)
         try:
             async with asyncio.timeout(timeout):
                 await call.head()
@@ -130,5 +130,5 @@ def _open(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
     return [task for task in tasks if not task.done()]
 
 
-def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+def raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -29,10 +29,6 @@ def first(
     return ScenarioError(source.place(where), f"{dotted(where, source)}{_explain(problems[0], path, model)}")
 
 
-def shown(value: object) -> str:
-    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
-
-
 def dotted(path: Path_, source: Document) -> str:
     """`phases.dip.seconds` rather than `phases.2.seconds`, where the item has a name."""
     told: list[str] = []
@@ -59,9 +55,9 @@ def _explain(problem: Any, path: Path_, model: type[pydantic.BaseModel]) -> str:
         case "string_pattern_mismatch":
             return f': got "{got}", expected {PATTERNS[problem["ctx"]["pattern"][:2]]}'
         case "model_type" | "dict_type":
-            return f": got {shown(got)}, expected a mapping of keys to values"
+            return f": got {document.shown(got)}, expected a mapping of keys to values"
         case _:
-            return f": got {shown(got)}, expected: {problem['msg'].removeprefix('Input should be ')}"
+            return f": got {document.shown(got)}, expected: {problem['msg'].removeprefix('Input should be ')}"
 
 
 def _section(model: type[pydantic.BaseModel], path: Path_) -> type[pydantic.BaseModel]:

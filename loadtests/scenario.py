@@ -241,7 +241,7 @@ def _check_own_sections(variant: str, scenario: Scenario, source: Document) -> N
         given = scenario.variants[variant].get(section)
         if given is not None and not isinstance(given, dict):
             where = (*root, section)
-            text = f"got {problems.shown(given)}, expected a mapping of keys to values"
+            text = f"got {document.shown(given)}, expected a mapping of keys to values"
             raise ScenarioError(source.place(where), f"{problems.dotted(where, source)}: {text}")
     try:
         own = scenario.of(variant)

@@ -54,10 +54,6 @@ def read(kind: type[T], data: object, loc: Loc = ()) -> T:
         raise Problem((*loc, *inner), _explain(kind, problems[0], inner)) from None
 
 
-def shown(value: object) -> str:
-    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
-
-
 @functools.cache
 def _adapter(kind: type[object]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
@@ -74,7 +70,7 @@ def _explain(kind: type[object], problem: ErrorDetails, inner: Loc) -> str:
         return f"unknown key; {document.did_you_mean(str(inner[-1]), known) if known else 'there is none to set here'}"
     if problem["type"] == "missing":
         return "is missing"
-    got = shown(problem["input"])
+    got = document.shown(problem["input"])
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     if problem["type"] in ("dataclass_type", "dataclass_exact_type"):

@@ -163,7 +163,7 @@ class Step(NamedTuple):
 def parse(data: object, hops: Collection[str], loc: Loc = ("toxics",)) -> tuple[Harm, ...]:
     """Read the `toxics` of one entry of a timeline. Raises Problem with a place below `loc`."""
     if not isinstance(data, Sequence) or isinstance(data, str) or not data:
-        raise Problem(loc, f"got {section.shown(data)}, expected a list of toxics such as {{hop: claude, type: down}}")
+        raise Problem(loc, f"got {document.shown(data)}, expected a list of toxics such as {{hop: claude, type: down}}")
     found: list[Harm] = []
     for index, item in enumerate(data):
         harm = _one(item, hops, (*loc, index))
@@ -196,7 +196,7 @@ def as_config(harm: Harm) -> dict[str, object]:
 
 def _one(item: object, hops: Collection[str], loc: Loc) -> Harm:
     if not isinstance(item, Mapping):
-        raise Problem(loc, f"got {section.shown(item)}, expected a mapping with hop, type and the type's own fields")
+        raise Problem(loc, f"got {document.shown(item)}, expected a mapping with hop, type and the type's own fields")
     hop = _named(item, "hop", hops, "hop", loc)
     kind = _named(item, "type", TOXICS, "toxic", loc)
     fields = {name: value for name, value in item.items() if name not in ("hop", "type")}
@@ -207,7 +207,7 @@ def _named(item: Mapping[object, object], field: str, known: Collection[str], wh
     if field not in item:
         raise Problem((*loc, field), f"is missing; expected one of: {', '.join(known)}")
     if (name := item[field]) not in list(known):
-        text = f"no {what} is called {section.shown(name)}; {document.did_you_mean(str(name), known)}"
+        text = f"no {what} is called {document.shown(name)}; {document.did_you_mean(str(name), known)}"
         raise Problem((*loc, field), text)
     return str(name)
 

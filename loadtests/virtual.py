@@ -26,7 +26,7 @@ import gateway_under_test.settings
 import gateway_under_test.switches
 import mockclaude.app
 import mockclaude.settings
-from loadtests import client, rundir, stack
+from loadtests import client, openloop, rundir, stack
 from loadtests.client import Call
 from loadtests.errors import CannotRun
 from loadtests.memory import Served, Transport, served
@@ -247,8 +247,7 @@ class _Rehearsal:
 
 
 async def _exchange(program: Served, asked: Call) -> tuple[int, bytes]:
-    headers = [(name.encode(), value.encode()) for name, value in asked.headers.items()]
-    call = program.call(asked.method, asked.path, headers, asked.body)
+    call = program.call(asked.method, asked.path, openloop.raw(asked.headers), asked.body)
     answer = b""
     await call.head()
     while data := await call.read():

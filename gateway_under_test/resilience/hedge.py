@@ -28,7 +28,3 @@ class Hedge:
             return False
         self._tokens = max(0.0, self._tokens - 1)
         return True
-
-    def refund(self) -> None:
-        """A hedge that was paid for did not start."""
-        self._tokens = min(BURST, self._tokens + 1)

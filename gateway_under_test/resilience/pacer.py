@@ -89,7 +89,11 @@ class Unpaced:
     def learn(self, limit: int, remaining: int, now: float) -> None:
         """Nothing to learn."""
 
-    def turn(self, now: float) -> float | None:
+    def turn(self, now: float) -> float:
+        """Now."""
+        return 0.0
+
+    def due(self, now: float) -> float:
         """Now."""
         return 0.0
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from gateway_under_test.zombies import Zombies
 
 T = TypeVar("T")
 
@@ -29,35 +30,10 @@ class Silence(Response):
         """Send nothing."""
 
 
-class Zombies:
-    """The mistake of work that goes on when nobody waits for it any more, and costs what it costs.
-
-    It ends with the application.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Future[Any]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await ended(*self._tasks)
-
-    def keep(self, work: Awaitable[T]) -> Awaitable[T]:
-        """The same work, but whoever waits for the result and gives up does not end it."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # the loop itself does not hold on to it (asyncio.create_task)
-        task.add_done_callback(self._tasks.discard)
-        return asyncio.shield(task)
-
-
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
     """What `work` gives, or Gone; then the work is ended, unless the application keeps zombies."""
     zombies: Zombies | None = request.app.state.zombies
-    return await or_gone(request, work if zombies is None else zombies.keep(work))
+    return await or_gone(request, work if zombies is None else zombies.work(work))
 
 
 async def or_gone(request: Request, work: Awaitable[T]) -> T:

@@ -13,6 +13,7 @@ import pytest
 
 from gateway_under_test import create_app
 from gateway_under_test.settings import Settings
+from tests.gateway.lines import Lines
 
 Step = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
@@ -177,34 +178,6 @@ USAGE = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage":
 STOP = {"type": "message_stop"}
 
 
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"event": event, **fields})
-
-    warning = info
-    exception = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.all if line["event"] == event]
-
-    @property
-    def attempts(self) -> list[dict[str, Any]]:
-        return self.of("attempt")
-
-    @property
-    def sent_ids(self) -> list[str]:
-        return [line["request_id"] for line in self.attempts if line["sent"]]
-
-    @property
-    def outcomes(self) -> list[str]:
-        return [line["outcome"] for line in self.attempts]
-
-
 @dataclass
 class Gateway:
     """The application, a caller with a good key, and what both leave behind."""
@@ -273,6 +246,11 @@ class Gateway:
         }
         await self.app(scope, receive, send)
         return sent
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
 
 
 @pytest.fixture

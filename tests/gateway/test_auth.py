@@ -3,30 +3,12 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway_under_test import auth, errors
 from gateway_under_test.settings import Settings, SettingsError
-
-
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"event": event, **fields})
-
-    warning = info
-    exception = info
-
-
-@pytest.fixture
-def lines() -> Lines:
-    return Lines()
+from tests.gateway.lines import Lines
 
 
 @pytest.fixture

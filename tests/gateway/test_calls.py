@@ -15,7 +15,7 @@ import pytest
 from gateway_under_test import create_app
 from gateway_under_test.settings import Settings
 from mockclaude.testing import MockClaude
-from tests.gateway.conftest import Lines
+from tests.gateway.lines import Lines
 
 pytestmark = pytest.mark.system
 SLOW = {"ttft": {"distribution": "constant", "value": 0.3}, "tokens_per_second": 1000, "prefill": False}

@@ -45,16 +45,6 @@ def test_a_share_of_one_hedges_every_request():
     assert all(answers)
 
 
-def test_a_hedge_that_did_not_start_is_paid_back():
-    hedge = Hedge(after=5.0, share=1.0)
-    hedge.asked()
-
-    hedge.may()
-    hedge.refund()
-
-    assert (hedge.may(), hedge.may()) == (True, False)
-
-
 def test_hedges_never_exceed_their_share_of_the_requests():
     rng, hedge = random.Random(5), Hedge(after=5.0, share=0.05)
     requests = hedges = 0

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from gateway_under_test.routes import leaving
+from gateway_under_test.zombies import Zombies
 
 WHOLE = {
     "/chat": {"message": "hi"},
@@ -150,7 +151,7 @@ async def test_the_work_ends_with_the_caller_unless_zombies_are_kept(kept):
         await asyncio.sleep(2.0)
         done.append("it")
 
-    async with leaving.Zombies() as zombies:
+    async with Zombies() as zombies:
         with pytest.raises(leaving.Gone):
             await leaving.unless_gone(request(1.0, "http.disconnect", zombies=zombies if kept else None), work())
         left_at = asyncio.get_running_loop().time()
@@ -171,7 +172,7 @@ async def test_kept_work_ends_with_who_keeps_it():
             raise
 
     with pytest.raises(leaving.Gone):
-        async with leaving.Zombies() as zombies:
+        async with Zombies() as zombies:
             await leaving.unless_gone(request(1.0, "http.disconnect", zombies=zombies), work())
 
     assert ended == [pytest.approx(1.0)]

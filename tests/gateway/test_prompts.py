@@ -4,7 +4,6 @@ import asyncio
 import collections
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,24 +16,6 @@ summarize:
     v9: {user_template: "nine {text}"}
     v10: {user_template: "ten {text}"}
 """
-
-
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"event": event, **fields})
-
-    warning = info
-    exception = info
-
-
-@pytest.fixture
-def lines() -> Lines:
-    return Lines()
 
 
 @pytest.fixture

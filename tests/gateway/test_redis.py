@@ -66,23 +66,6 @@ class Server:
         return False
 
 
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"event": event, **fields})
-
-    warning = info
-    exception = info
-
-    @property
-    def events(self) -> list[str]:
-        return [line["event"] for line in self.all]
-
-
 class Claude:
     """Counts how often it is asked."""
 
@@ -97,7 +80,7 @@ class Claude:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     if shutil.which("redis-server") is None:
-        pytest.skip("no redis-server; type: make setup-network")
+        pytest.fail("no redis-server; type: make setup-network")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -105,11 +88,6 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     await ours.start()
     yield ours
     await ours.kill()
-
-
-@pytest.fixture
-def lines() -> Lines:
-    return Lines()
 
 
 @dataclass

@@ -9,22 +9,6 @@ from gateway_under_test import errors, logs, store, tasks
 from gateway_under_test.tasks import Tasks
 
 
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"event": event, **fields})
-
-    warning = info
-    exception = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.all if line["event"] == event]
-
-
 class Held:
     """What Redis is to the tasks of all workers, on the loop's clock; its real scripts are in test_redis."""
 
@@ -86,11 +70,6 @@ def fails(error: Exception) -> tasks.Work:
 async def status(of: Tasks, task_id: str) -> str | None:
     row = await of.get(task_id)
     return row and str(row["status"])
-
-
-@pytest.fixture
-def lines() -> Lines:
-    return Lines()
 
 
 @pytest.fixture
