@@ -1,0 +1,21 @@
+"""Arguments and options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtests.scenario import ClockName
+
+NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A scenario's name (`list`), or its YAML file.")]
+Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="V", help="Run only this one; repeatable.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the scenario: load.rate=4; repeatable.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed: the same arrivals, replies and planned latencies.")]
+Clock = Annotated[
+    ClockName | None,
+    typer.Option(help="virtual: no sockets, no sleeping, the same to the bit each time; default real."),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default runs/<time>-<name>.")]
+Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]

@@ -1,0 +1,79 @@
+"""`loadtests run`: a scenario from start to verdict."""
+
+import functools
+import json
+from typing import Annotated
+
+import typer
+
+from loadtests import client, display, runner
+from loadtests.commands import rehearsing
+from loadtests.commands.options import Assignments, Clock, Json, NameOrFile, Out, Seed, Variants
+from loadtests.errors import CannotRun, Interrupted, InvalidRun
+from loadtests.scenario import ClockName
+from loadtests.target import Target
+
+AIMED = "Load this gateway, which runs already, instead of starting ours; its Claude must be --mock."
+
+
+def run(
+    name: NameOrFile,
+    variant: Variants = None,
+    assignments: Assignments = None,
+    seed: Seed = 1,
+    clock: Clock = None,
+    out: Out = None,
+    as_json: Json = False,
+    gateway: Annotated[str | None, typer.Option("--target", metavar="URL", help=AIMED)] = None,
+    mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
+    api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = client.KEY,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
+    i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
+) -> None:
+    """Run a scenario: start the stack, send the load, judge what happened."""
+    console = display.console(stderr=as_json)
+    experiment, variants = rehearsing.prepare(name, assignments, variant)
+    chosen = experiment.choose_clock(clock)
+    rehearse = rehearsing.rehearse_on(chosen, experiment, variants)
+    if gateway is not None:
+        aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
+        rehearse = functools.partial(runner.rehearse, target=aimed)
+    folder = runner.prepare(name, experiment, variants, seed, out, rehearsing.command())
+    rehearsing.announce(console, experiment, variants, folder, real=chosen == "real")
+    invalid: InvalidRun | None = None
+    with display.Progress(console, folder, experiment, seed) as progress:
+        for each in variants:
+            try:
+                rehearse(folder, experiment, each, seed, progress.show)
+            except InvalidRun as error:
+                invalid = error
+                break
+            except Interrupted:
+                folder.note(each, "interrupted", message="the run was interrupted")
+                raise
+    summary = runner.judge(folder)
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    display.show_summary(console, summary, folder, experiment)
+    if invalid:
+        raise invalid
+    rehearsing.exit_with(summary)
+
+
+def _aim(
+    gateway: str,
+    mock: str | None,
+    api_key: str,
+    allow_remote: bool,
+    i_will_pay: bool,
+    variants: list[str],
+    clock: ClockName,
+) -> Target:
+    """A target that may be loaded, and whose upstream can be watched. Raises CannotRun."""
+    if mock is None:
+        raise CannotRun("--target needs --mock URL: the mock it speaks to is the witness of the run")
+    if len(variants) > 1:
+        raise CannotRun(f"--target is one gateway: say with --variant which one it is of {', '.join(variants)}")
+    if clock == "virtual":
+        raise CannotRun("--target: a gateway that runs already runs on the real clock")
+    return Target.checked(gateway, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
