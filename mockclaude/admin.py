@@ -84,7 +84,7 @@ async def journal(
     key: str | None = None,
     request_id: str | None = None,
     fault: str | None = None,
-) -> JSONResponse:
+) -> Response:
     """Records closed after a cursor, in the order of closing; only those that have what is asked for.
 
     The cursor moves past the others too, so that a reader can go on to the end.
@@ -101,14 +101,13 @@ async def journal(
     given = {name: value for name, value in wanted.items() if value is not None}
     page = server.journal.page(after, limit)
     kept = [record for record in page.records if all(getattr(record, name) == given[name] for name in given)]
-    return JSONResponse(
-        {
-            "records": [record._asdict() for record in kept],
-            "cursor": page.cursor,
-            "lost": server.journal.lost,
-            "open": len(server.journal.open_attempts),
-        }
-    )
+    said = {
+        "records": [record._asdict() for record in kept],
+        "cursor": page.cursor,
+        "lost": server.journal.lost,
+        "open": len(server.journal.open_attempts),
+    }
+    return Response(orjson.dumps(said, default=list), media_type="application/json")
 
 
 @router.post("/_mock/close")

@@ -219,7 +219,7 @@ class MalformedEvent(Aim):
     def apply(self, run: Iterable[Chunk]) -> Iterator[Chunk]:
         """The run with one event spoilt."""
         for hit, chunk in _nth_delta(run, self.after):
-            yield chunk._replace(data=chunk.data.replace(b'"delta":', b"delta=", 1)) if hit else chunk
+            yield chunk._replace(data=chunk.data.replace(b'"delta":', b"delta=", 1), text=0) if hit else chunk
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class TruncatedJson(Aim):
     def apply(self, run: Iterable[Chunk]) -> Iterator[Chunk]:
         """The run with half an event."""
         for hit, chunk in _nth_delta(run, self.after):
-            yield chunk._replace(data=chunk.data[: len(chunk.data) * 2 // 3] + b"\n\n") if hit else chunk
+            yield chunk._replace(data=chunk.data[: len(chunk.data) * 2 // 3] + b"\n\n", text=0) if hit else chunk
 
 
 @dataclass(frozen=True)
@@ -279,8 +279,8 @@ class SplitPackets(Aim):
         for chunk in run:
             data = chunk.data
             inside = next((k for k, byte in enumerate(data) if 0x80 <= byte < 0xC0), len(data) // 2)
-            yield chunk._replace(data=data[:inside])
-            yield Chunk(chunk.at + self.seconds, data[inside:])
+            yield Chunk(chunk.at, data[:inside])
+            yield Chunk(chunk.at + self.seconds, data[inside:], chunk.text)
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,8 @@ class GiantEvent(Aim):
         for hit, chunk in _nth_delta(run, self.after):
             if hit and (start := chunk.data.find(b'"text":"')) >= 0:
                 at = start + len(b'"text":"')
-                yield chunk._replace(data=chunk.data[:at] + b"a" * self.size + chunk.data[at:])
+                data = chunk.data[:at] + b"a" * self.size + chunk.data[at:]
+                yield chunk._replace(data=data, text=chunk.text + self.size)
             else:
                 yield chunk
 

@@ -9,8 +9,11 @@ from typing import Literal, NamedTuple
 
 from mockclaude.limits import Charge
 from mockclaude.request import ask
+from mockclaude.sent import Sent
 
 KEPT = 100_000
+KEPT_SENT = 4_000_000
+"""Writes of text, of all closed records together: 32 MB. The oldest records lose theirs first."""
 LONGEST_KEY = 40
 LONGEST_LABEL = 256
 """Characters of a model's name or a caller's own id: sent, they may be megabytes, and records are kept for long."""
@@ -23,7 +26,8 @@ class Record(NamedTuple):
     """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not.
 
     `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due. Of its
-    `input_tokens`, the prompt cache knew `cached_input_tokens`. `peer` is the port it came from: the connection.
+    `input_tokens`, the prompt cache knew `cached_input_tokens`. `peer` is the port it came from: the connection. `sent`
+    are the writes of a stream that had text in them.
     """
 
     n: int
@@ -43,10 +47,11 @@ class Record(NamedTuple):
     input_tokens: int
     output_tokens: int
     wasted_tokens: int
-    fault: str | None = None
-    first_token: float | None = None
-    cached_input_tokens: int = 0
-    peer: int | None = None
+    fault: str | None
+    first_token: float | None
+    cached_input_tokens: int
+    peer: int | None
+    sent: Sent
 
 
 class Attempt:
@@ -72,7 +77,13 @@ class Attempt:
         self.cached_input_tokens = 0
         self.fault: str | None = None
         self.charge: Charge | None = None
+        self.sent = Sent()
         self.closed = False
+
+    def says(self, text: int, now: float) -> None:
+        """So many bytes of text go out to the client now; a part of a stream without any is not worth a note."""
+        if text:
+            self.sent.note(now - self.arrived, text)
 
     def refuse(self, status: int, now: float, by_fault: bool = False) -> None:
         """Close with an error status, which is all the client got."""
@@ -104,11 +115,18 @@ class Journal:
     it goes on with what is closed afterwards.
     """
 
-    def __init__(self, instance: str, watch: Callable[[Record], None] = lambda record: None, kept: int = KEPT) -> None:
+    def __init__(
+        self,
+        instance: str,
+        watch: Callable[[Record], None] = lambda record: None,
+        kept: int = KEPT,
+        kept_sent: int = KEPT_SENT,
+    ) -> None:
         self.instance = instance
         self.epoch = 0
         self._watch = watch
         self._kept = kept
+        self._kept_sent = kept_sent
         self._ended = 0
         self.restart(0.0)
 
@@ -117,6 +135,8 @@ class Journal:
         self.epoch += 1
         self._zero = now
         self._closed: deque[Record] = deque()
+        self._told: deque[Sent] = deque()
+        self._writes = 0
         self._open: dict[int, Attempt] = {}
         self._arrived = 0
         self._read = self._ended
@@ -160,6 +180,7 @@ class Journal:
             first_token=None if attempt.first_token is None else self._since(attempt.first_token),
             cached_input_tokens=attempt.cached_input_tokens,
             peer=attempt.peer,
+            sent=attempt.sent,
         )
         self._keep(record)
         self._watch(record)
@@ -179,6 +200,13 @@ class Journal:
         if len(self._closed) > self._kept:
             self._closed.popleft()
             self.lost += self._ended - len(self._closed) > self._read
+        if record.sent:
+            self._told.append(record.sent)
+            self._writes += len(record.sent)
+        while self._writes > self._kept_sent:
+            oldest = self._told.popleft()
+            self._writes -= len(oldest)
+            oldest.forget()
 
     def _since(self, when: float) -> float:
         return round(when - self._zero, 6)

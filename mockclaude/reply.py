@@ -21,10 +21,11 @@ SLOWEST = 0.01
 
 
 class Chunk(NamedTuple):
-    """Bytes that are due `at` seconds after the slot was granted."""
+    """Bytes that are due `at` seconds after the slot was granted; with them, so many bytes of `text` are said."""
 
     at: float
     data: bytes
+    text: int = 0
 
 
 class Broken(Exception):
@@ -89,8 +90,8 @@ def _again(ask: Ask, take: Take, draw: Draw) -> Reply:
 def _recorded(ask: Ask, take: Take, draw: Draw) -> Iterator[Chunk]:
     """What was said then; if that was broken off, so is this."""
     at = 0.0
-    for at, data in replay.chunks(take, ask, draw):
-        yield Chunk(at, data)
+    for at, data, text in replay.chunks(take, ask, draw):
+        yield Chunk(at, data, text)
     if take.whole is None:
         raise Broken(at, "end")
 
@@ -119,7 +120,8 @@ def _events(
         yield Chunk(due, pending)
         for delta in block.deltas(cuts, step):
             due = max(due, ttft + max(0, made + delta.made - 1) * pace)
-            yield Chunk(due, wire.event("content_block_delta", {"index": index, "delta": delta.data}, padding))
+            said = wire.event("content_block_delta", {"index": index, "delta": delta.data}, padding)
+            yield Chunk(due, said, wire.text_bytes(delta.data))
         made += block.tokens
         due = max(due, ttft + (made - 1) * pace) if block.tokens else due
         pending = wire.event("content_block_stop", {"index": index}, padding)

@@ -92,18 +92,19 @@ class Answer(Response):
             self._slot.complete()
         except faults.Injected as error:
             await self._until(error.at, gone)
-            await self._write([error.event(self._request_id, random.Random(self._request_id))], send, last=True)
+            said = error.event(self._request_id, random.Random(self._request_id))
+            await self._write([reply.Chunk(error.at, said)], send, last=True)
             self._slot.fail()
         except reply.Broken as error:
             await self._until(error.at, gone)
             if error.how == "end":
-                await self._write([b""], send, last=True)
+                await self._write([reply.Chunk(error.at, b"")], send, last=True)
             else:
                 connection.cut(scope, error.how)
             self._slot.fail()
 
     async def _pace(self, planned: reply.Reply, gone: asyncio.Task[None], send: Send) -> None:
-        due: list[bytes] = []
+        due: list[reply.Chunk] = []
         attempt = self._slot.attempt
         try:
             for chunk in planned.run:
@@ -111,7 +112,7 @@ class Answer(Response):
                     await self._write(due, send)
                     due.clear()
                     await self._until(chunk.at, gone)
-                due.append(chunk.data)
+                due.append(chunk)
                 if attempt.first_token is None and faults.DELTA in chunk.data:
                     attempt.first_token = self._clock.now()
         except (faults.Injected, reply.Broken):
@@ -127,21 +128,23 @@ class Answer(Response):
             if gone.done():
                 raise Left
 
-    async def _write(self, due: list[bytes], send: Send, last: bool = False) -> None:
+    async def _write(self, due: list[reply.Chunk], send: Send, last: bool = False) -> None:
         if not due:
             return
-        attempt = self._slot.attempt
+        attempt, now = self._slot.attempt, self._clock.now()
+        attempt.says(sum(chunk.text for chunk in due), now)
+        body = b"".join([chunk.data for chunk in due])
         if attempt.first_byte is None:
             attempt.status = 200
-            attempt.first_byte = self._clock.now()
-            await send({"type": "http.response.start", "status": 200, "headers": self._head(due, last)})
-        await send({"type": "http.response.body", "body": b"".join(due), "more_body": not last})
+            attempt.first_byte = now
+            await send({"type": "http.response.start", "status": 200, "headers": self._head(len(body), last)})
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
 
-    def _head(self, due: list[bytes], last: bool) -> list[tuple[bytes, bytes]]:
+    def _head(self, length: int, last: bool) -> list[tuple[bytes, bytes]]:
         """A document has a length; a stream is chunked by the server, also one that goes out at once."""
         if not last or STREAMED in self._raw:
             return self._raw
-        return [*self._raw, (b"content-length", str(sum(map(len, due))).encode())]
+        return [*self._raw, (b"content-length", str(length).encode())]
 
 
 async def _departure(receive: Receive) -> None:

@@ -201,6 +201,12 @@ def message(
     }
 
 
+def text_bytes(delta: Mapping[str, object]) -> int:
+    """How many bytes of text a delta says, in UTF-8 and without JSON's escapes: what no gateway changes of it."""
+    text = delta.get("text")
+    return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 0
+
+
 def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
     """One server-sent event; its JSON starts with the event's own name as `type`."""
     data = dumps({"type": name, **fields})

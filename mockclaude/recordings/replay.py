@@ -140,15 +140,16 @@ def take(exchange: Exchange, loc: settings.Loc = ()) -> Take:
     return Take(tuple(events), whole, deltas[0] if deltas else end, end, tokens)
 
 
-def chunks(take: Take, ask: Ask, draw: Draw) -> Iterator[tuple[float, bytes]]:
-    """The bytes of a replay, and when each is due."""
+def chunks(take: Take, ask: Ask, draw: Draw) -> Iterator[tuple[float, bytes, int]]:
+    """When each part of a replay is due, its bytes, and how many bytes of text a stream says with it."""
     fresh = _Fresh(ask, draw)
     if not ask.stream:
-        yield take.seconds, wire.dumps(fresh.message(take.whole or {}))
+        yield take.seconds, wire.dumps(fresh.message(take.whole or {})), 0
         return
     padding = draw.rng("padding")
     for at, name, data in take.events:
-        yield at, wire.PING if name == "ping" else wire.event(name, fresh.event(data), padding)
+        said = wire.PING if name == "ping" else wire.event(name, fresh.event(data), padding)
+        yield at, said, wire.text_bytes(_object(data.get("delta")) or {})
 
 
 class _Fresh:

@@ -191,7 +191,7 @@ def test_comments_stand_before_events_and_not_in_json():
 @pytest.mark.parametrize("hiding", [faults.Comments(), faults.SplitPackets(seconds=0.0)])
 @pytest.mark.parametrize("fault", [faults.Truncate(after=2), ErrorEvent(after=2)])
 def test_faults_that_count_events_do_so_before_others_hide_them(hiding, fault):
-    there, back = (b"".join(data for _, data in told(both)) for both in ((hiding, fault), (fault, hiding)))
+    there, back = (b"".join(chunk.data for chunk in told(both)) for both in ((hiding, fault), (fault, hiding)))
 
     assert there == back
     assert there.count(faults.DELTA) == 2

@@ -51,6 +51,7 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "first_token": None,
         "cached_input_tokens": 5,
         "peer": 50_123,
+        "sent": attempt.sent,
     }
 
 

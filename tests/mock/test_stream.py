@@ -23,6 +23,9 @@ class Held:
         self.attempt = self
         self.ends = []
 
+    def says(self, text, now):
+        self.text = text
+
     def remaining(self, at):
         return 0.0
 
