@@ -18,6 +18,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": listing.list_scenarios,
     "show": listing.show,
+    "schema": listing.schema,
     "run": running.run,
     "agree": agreeing.agree,
     "map": mapping.draw_map,

@@ -53,6 +53,15 @@ class Document:
         self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
         self.places[path] = f"--set {assignment}"
 
+    def append(self, key: str, item: object, where: str) -> None:
+        """One more item for the list under `key`; what is no list there is left for its own check to name."""
+        if self.data.get(key) is None:
+            self.data[key] = []
+        items = self.data[key]
+        if isinstance(items, list):
+            items.append(item)
+            self.places[key, len(items) - 1] = where
+
 
 def read(path: Path) -> Document:
     """The file at `path`. Raises CannotRun when it cannot be read, ScenarioError when it is not a YAML mapping."""

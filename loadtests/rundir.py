@@ -37,6 +37,7 @@ class RunDir:
         self.scenario = path / "scenario.yaml"
         self.about = path / "run.json"
         self.summary = path / "summary.json"
+        self.figures = path / "figures.csv"
         self.report = path / "report.html"
 
     def create(self, experiment: Scenario, about: About) -> None:

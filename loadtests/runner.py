@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import client, report, rundir, stack, summary
+from loadtests import client, figures, report, rundir, stack, summary
 from loadtests.document import Document
 from loadtests.errors import CannotRun, InvalidRun, ScenarioError
 from loadtests.plan import VARIABLE, Plan
@@ -258,10 +258,11 @@ def expected_seconds(scenario: Scenario, variants: Sequence[str]) -> float:
 
 
 def judge(run: RunDir) -> Row:
-    """Read the run's folder, write summary.json and report.html into it, and return the summary."""
+    """Read the run's folder, write summary.json, figures.csv and report.html into it, and return the summary."""
     about, scenario = run.read_about()
     found, series = summary.build(run)
     summary.write(run, found)
+    run.figures.write_text(figures.to_csv(found), encoding="utf-8")
     page = report.render(found, series, about=scenario.about, command=about.command)
     run.report.write_text(page, encoding="utf-8")
     return found

@@ -171,7 +171,9 @@ def find(name_or_file: str) -> Path:
     return Path(str(resources.files("loadtests") / "scenarios" / f"{name_or_file}.yaml"))
 
 
-def load(name_or_file: str, assignments: Iterable[str] = ()) -> tuple[Scenario, Document]:
+def load(
+    name_or_file: str, assignments: Iterable[str] = (), more_gates: Iterable[str] = ()
+) -> tuple[Scenario, Document]:
     """The scenario and the document it came from. Raises CannotRun; ScenarioError names file, line and what was
     expected."""
     source = document.read(find(name_or_file))
@@ -179,6 +181,8 @@ def load(name_or_file: str, assignments: Iterable[str] = ()) -> tuple[Scenario, 
     for assignment in assignments:
         _check_variant(assignment, variants if isinstance(variants, dict) else {"default": {}})
         source.set(assignment)
+    for gate in more_gates:
+        source.append("gates", gate, "--gate")
     return parse(source), source
 
 

@@ -44,7 +44,7 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
     expectations = [_judge_expectation(expectation, variants) for expectation in scenario.expect]
     gate_rows = _judge_gates(scenario, variants)
     reasons = [reason for variant in variants for reason in variant.reasons]
-    failures = [_failure(row) for row in (*expectations, *gate_rows) if row["status"] == "fail"]
+    failures = [failure(row) for row in (*expectations, *gate_rows) if row["status"] == "fail"]
     summary = {
         "schema": SCHEMA,
         "scenario": about.name,
@@ -52,6 +52,7 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
         "reasons": reasons + failures,
         "seed": about.seed,
         "slo": scenario.slo.model_dump(exclude_none=True),
+        "phases": [phase.model_dump(include={"name", "seconds", "judge"}) for phase in scenario.phases],
         "variants": {variant.name: _variant_row(variant, [*expectations, *gate_rows]) for variant in variants},
         "expectations": expectations,
         "gates": gate_rows,
@@ -89,6 +90,21 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         reasons=[f"{name}: {reason}" for reason in reasons],
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, judged, phases)] if ran else [],
     )
+
+
+def failure(row: Row) -> str:
+    """Why an expectation or a gate failed, in a sentence that names it."""
+    measured = "nothing" if row["measured"] is None else f"{row['measured']:.6g}"
+    if "gate" in row:
+        return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'
+    where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
+    return f"{where}: {row['metric']} measured {measured}, expected {bound(row)} (predicted {row['predicted']:g})"
+
+
+def bound(expectation: Row) -> str:
+    """`at most 0.5`: what the measured figure must keep."""
+    kept = (name for name in ("at_most", "at_least", "tolerance") if name in expectation)
+    return next(f"{name.replace('_', ' ')} {expectation[name]:g}" for name in kept)
 
 
 def _distrust(run: RunDir, name: str, judged: Sequence[Span], phases: Row, samples: int) -> list[str]:
@@ -215,21 +231,16 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
 
 
 def _variant_row(variant: Variant, judged: Sequence[Row]) -> Row:
-    failures = [_failure(row) for row in judged if row["variant"] == variant.name and row["status"] == "fail"]
+    failures = [failure(row) for row in judged if row["variant"] == variant.name and row["status"] == "fail"]
     verdict = _verdict(variant.reasons, failures)
-    return {"verdict": verdict, "recovery_s": variant.recovery, "phases": variant.phases}
+    return {
+        "verdict": verdict,
+        "invalid_because": [reason.removeprefix(f"{variant.name}: ") for reason in variant.reasons],
+        "recovery_s": variant.recovery,
+        "phases": variant.phases,
+        "judged": variant.judged,
+    }
 
 
 def _verdict(reasons: Sequence[str], failures: Sequence[str]) -> str:
     return "invalid" if reasons else "fail" if failures else "pass"
-
-
-def _failure(row: Row) -> str:
-    measured = "nothing" if row["measured"] is None else f"{row['measured']:.6g}"
-    if "gate" in row:
-        return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'
-    where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
-    bound = next(
-        f"{name.replace('_', ' ')} {row[name]:g}" for name in ("at_most", "at_least", "tolerance") if name in row
-    )
-    return f"{where}: {row['metric']} measured {measured}, expected {bound} (predicted {row['predicted']:g})"

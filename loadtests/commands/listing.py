@@ -1,6 +1,11 @@
-"""`loadtests list` and `show`: which scenarios there are, and what is in one."""
+"""`loadtests list`, `show` and `schema`: which scenarios there are, what is in one, what may be."""
 
-from loadtests import display, scenario
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from loadtests import display, scenario, schemas
 from loadtests.commands.options import Assignments, NameOrFile
 
 
@@ -17,3 +22,11 @@ def show(name: NameOrFile, assignments: Assignments = None) -> None:
     """A scenario as it would run, with all its defaults."""
     experiment, _ = scenario.load(name, assignments or [])
     print(scenario.to_yaml(experiment), end="")
+
+
+def schema(
+    of: Annotated[Literal["scenario", "summary"], typer.Argument(metavar="scenario|summary", help="Which file.")],
+) -> None:
+    """The JSON Schema of a scenario file or of summary.json, for editors and pipelines."""
+    found = {"scenario": schemas.scenario, "summary": schemas.summary}[of]()
+    print(json.dumps(found, indent=2))

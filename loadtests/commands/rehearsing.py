@@ -15,9 +15,11 @@ from loadtests.rundir import RunDir
 from loadtests.scenario import ClockName, Scenario
 
 
-def prepare(name: str, assignments: list[str] | None, chosen: list[str] | None) -> tuple[Scenario, list[str]]:
+def prepare(
+    name: str, assignments: list[str] | None, chosen: list[str] | None, more_gates: list[str] | None = None
+) -> tuple[Scenario, list[str]]:
     """The scenario and the variants to run, checked by all who will read it, before anything starts."""
-    experiment, source = scenario.load(name, assignments or [])
+    experiment, source = scenario.load(name, assignments or [], more_gates or [])
     for variant in chosen or []:
         if variant not in experiment.variants:
             raise CannotRun(f"--variant {variant}: {did_you_mean(variant, experiment.variants)}")

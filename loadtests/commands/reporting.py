@@ -1,25 +1,24 @@
 """`loadtests report`: a run judged again from what it left behind."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from loadtests import display, runner
-from loadtests.commands import rehearsing
-from loadtests.commands.options import Json
+from loadtests.commands import outputs, rehearsing
+from loadtests.commands.options import Json, Junit, Markdown
 from loadtests.rundir import RunDir
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")], as_json: Json = False
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    junit: Junit = None,
+    markdown: Markdown = None,
+    as_json: Json = False,
 ) -> None:
     """Judge a run again from its raw files: summary.json, report.html and the table."""
     folder = RunDir(directory)
-    _, experiment = folder.read_about()
     summary = runner.judge(folder)
-    if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
-    display.show_summary(display.console(stderr=as_json), summary, folder, experiment)
+    outputs.tell(display.console(stderr=as_json), folder, summary, as_json=as_json, junit_to=junit, to=markdown)
     rehearsing.exit_with(summary)

@@ -1,14 +1,13 @@
 """`loadtests run`: a scenario from start to verdict."""
 
 import functools
-import json
 from typing import Annotated
 
 import typer
 
 from loadtests import client, display, runner
-from loadtests.commands import rehearsing
-from loadtests.commands.options import Assignments, Clock, Json, NameOrFile, Out, Seed, Variants
+from loadtests.commands import outputs, rehearsing
+from loadtests.commands.options import Assignments, Clock, Gates, Json, Junit, Markdown, NameOrFile, Out, Seed, Variants
 from loadtests.errors import CannotRun, Interrupted, InvalidRun
 from loadtests.scenario import ClockName
 from loadtests.target import Target
@@ -20,9 +19,12 @@ def run(
     name: NameOrFile,
     variant: Variants = None,
     assignments: Assignments = None,
+    gate: Gates = None,
     seed: Seed = 1,
     clock: Clock = None,
     out: Out = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
     as_json: Json = False,
     gateway: Annotated[str | None, typer.Option("--target", metavar="URL", help=AIMED)] = None,
     mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
@@ -32,7 +34,7 @@ def run(
 ) -> None:
     """Run a scenario: start the stack, send the load, judge what happened."""
     console = display.console(stderr=as_json)
-    experiment, variants = rehearsing.prepare(name, assignments, variant)
+    experiment, variants = rehearsing.prepare(name, assignments, variant, gate)
     chosen = experiment.choose_clock(clock)
     rehearse = rehearsing.rehearse_on(chosen, experiment, variants)
     if gateway is not None:
@@ -52,9 +54,7 @@ def run(
                 folder.note(each, "interrupted", message="the run was interrupted")
                 raise
     summary = runner.judge(folder)
-    if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
-    display.show_summary(console, summary, folder, experiment)
+    outputs.tell(console, folder, summary, as_json=as_json, junit_to=junit, to=markdown)
     if invalid:
         raise invalid
     rehearsing.exit_with(summary)

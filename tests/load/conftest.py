@@ -7,6 +7,7 @@ import pytest
 
 from loadtests import scenario
 from loadtests.scenario import Scenario
+from tests.load.written import Written
 
 TEXT = """\
 about: A small experiment.
@@ -48,3 +49,12 @@ def write(tmp_path: Path) -> Callable[[str], str]:
 @pytest.fixture
 def small(write: Callable[[str], str]) -> Scenario:
     return scenario.load(write(TEXT))[0]
+
+
+@pytest.fixture
+def both(tmp_path: Path, small: Scenario) -> Written:
+    """naive collapsed as expected; fixed is well."""
+    written = Written(tmp_path, small.model_copy(update={"gates": ["fixed.error_ratio < 0.01"]}), ["naive", "fixed"])
+    written.variant("naive", "timeout")
+    written.variant("fixed")
+    return written

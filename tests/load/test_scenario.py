@@ -272,3 +272,16 @@ def test_the_resolved_file_reads_back_as_the_same_scenario(small: scenario.Scena
     again, _ = scenario.load(write(scenario.to_yaml(small)))
 
     assert again == small
+
+
+def test_gates_of_the_command_line_join_those_of_the_scenario(write, text: str):
+    loaded, _ = scenario.load(write(text), more_gates=["after.goodput_ratio > 0.9"])
+    bare, _ = scenario.load(write(text.replace("gates:\n  - error_ratio < 0.01\n", "")), more_gates=["ttft.p95 < 1"])
+
+    assert loaded.gates == ["error_ratio < 0.01", "after.goodput_ratio > 0.9"]
+    assert bare.gates == ["ttft.p95 < 1"]
+
+
+def test_a_bad_gate_of_the_command_line_says_where_it_came_from(write, text: str):
+    with pytest.raises(ScenarioError, match=r'--gate: gates.1: got "after.goodput > 0,9"'):
+        scenario.load(write(text), more_gates=["after.goodput > 0,9"])

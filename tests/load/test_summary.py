@@ -6,69 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadtests import load, rundir, summary
+from loadtests import rundir
 from loadtests.errors import CannotRun
-from loadtests.rundir import About, RunDir
-from loadtests.sample import Sample
 from loadtests.scenario import Scenario
-
-SEED = 3
-
-
-class Written:
-    """A run's folder as a run leaves it: everything complete in a second, one attempt a request."""
-
-    def __init__(self, folder: Path, scenario: Scenario, variants: list[str]) -> None:
-        self.scenario = scenario
-        self.run = RunDir(folder / "run")
-        self.run.create(scenario, About("small", SEED, variants, "loadtests run small", {"cores": 2}, {"python": "3"}))
-
-    def variant(
-        self, name: str, outcome: str = "complete", *, ended: bool = True, attempted: int | None = None
-    ) -> None:
-        """`attempted`: how many of the requests came to Claude; all, unless it says otherwise."""
-        arrivals = load.schedule(self.scenario.load, self.scenario.seconds, SEED, name)
-        samples = [Sample(a.request_id, a.at, a.at, a.at + 1, outcome) for a in arrivals]
-        with self.run.samples.open("a") as file:
-            file.writelines(sample.to_json(name) + "\n" for sample in samples)
-        came = arrivals[:attempted]
-        rundir.append(self.run.journal, [self._attempt(name, arrival) for arrival in came])
-        logged = [{"event": "attempt", "request_id": arrival.request_id} for arrival in came]
-        rundir.append(self.run.log(name, "gateway"), logged)
-        self.event(name, "started", wall=100.0, t=0.0, suffix="")
-        if ended:
-            self.event(name, "ended", sent=len(samples))
-            self.event(name, "journal_read", lost=0, records=len(came))
-
-    def event(self, name: str, event: str, **fields: Any) -> None:
-        rundir.append(self.run.events, [{"variant": name, "event": event, **fields}])
-
-    def judge(self) -> dict[str, Any]:
-        return summary.build(self.run)[0]
-
-    def _attempt(self, name: str, arrival: load.Arrival) -> dict[str, Any]:
-        return {
-            "variant": name,
-            "request_id": arrival.request_id,
-            "t": arrival.at,
-            "wall": 100 + arrival.at,
-            "queued": 0.0,
-            "ended": arrival.at + 1,
-            "outcome": "complete",
-            "status": 200,
-            "input_tokens": 20,
-            "output_tokens": 10,
-            "wasted_tokens": 0,
-        }
-
-
-@pytest.fixture
-def both(tmp_path: Path, small: Scenario) -> Written:
-    """naive collapsed as expected; fixed is well."""
-    written = Written(tmp_path, small.model_copy(update={"gates": ["fixed.error_ratio < 0.01"]}), ["naive", "fixed"])
-    written.variant("naive", "timeout")
-    written.variant("fixed")
-    return written
+from tests.load.written import SEED, Written
 
 
 def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
@@ -80,7 +21,7 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
     assert found["expectations"][0]["measured"] == 0.0
 
 
-KEYS = "schema scenario verdict reasons seed slo variants expectations gates findings machine versions"
+KEYS = "schema scenario verdict reasons seed slo phases variants expectations gates findings machine versions"
 PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
     "ttft_sent e2e service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
@@ -95,8 +36,10 @@ def test_the_summary_has_the_keys_that_later_tools_read(both: Written):
     phase = found["variants"]["naive"]["phases"]["after"]
 
     assert " ".join(found) == KEYS
-    assert " ".join(found["variants"]["naive"]) == "verdict recovery_s phases"
+    assert " ".join(found["variants"]["naive"]) == "verdict invalid_because recovery_s phases judged"
     assert " ".join(phase) == PHASE_KEYS
+    assert " ".join(found["variants"]["naive"]["judged"]) == PHASE_KEYS
+    assert found["phases"][0] == {"name": "warmup", "seconds": 2.0, "judge": False}
     assert " ".join(phase["e2e"]) == "mean p50 p90 p95 p99 p999 max n"
     assert set(found["expectations"][0]) == set(EXPECTATION_KEYS.split())
     assert set(found["gates"][0]) == {"gate", "variant", "phase", "measured", "status"}
@@ -163,6 +106,7 @@ def test_a_run_that_cannot_be_trusted_is_invalid_with_the_reason(both: Written, 
     assert found["verdict"] == "invalid"
     assert found["variants"]["fixed"]["verdict"] == "invalid"
     assert found["variants"]["naive"]["verdict"] == "pass"
+    assert said in found["variants"]["fixed"]["invalid_because"][0]
     assert said in found["reasons"][0]
     assert found["reasons"][0].startswith("fixed: ")
 

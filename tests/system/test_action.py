@@ -24,11 +24,12 @@ def rehearse(tmp_path):
     program.write_text(UVX)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
-    def rehearse(scenario="smoke", arguments=""):
+    def rehearse(scenario="smoke", arguments="", gates=""):
         env = {
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "SCENARIO": scenario,
             "ARGUMENTS": arguments,
+            "GATES": gates,
             "GITHUB_ACTION_PATH": "/actions/mockclaude",
             "GITHUB_OUTPUT": str(tmp_path / "output"),
         }
@@ -51,6 +52,7 @@ def test_it_runs_the_scenario_from_its_own_checkout_and_ends_as_it_ended(rehears
         "run",
         "smoke",
         f"--out={folder}",
+        f"--junit={folder}/junit.xml",
     ]
 
 
@@ -59,7 +61,13 @@ def test_each_line_is_an_argument_and_none_is_a_command(rehearse):
 
     assert code == 3
     assert told[4] == "my scenario.yaml"
-    assert told[6:] == ["--set=load.rate=4", "--note=a > b; $(touch gone)"]
+    assert told[7:] == ["--set=load.rate=4", "--note=a > b; $(touch gone)"]
+
+
+def test_each_line_is_a_gate(rehearse):
+    _, told, _ = rehearse(gates="after.goodput_ratio > 0.9\n\nttft.p95 < 1.5\n", arguments="--seed=2")
+
+    assert told[7:] == ["--gate=after.goodput_ratio > 0.9", "--gate=ttft.p95 < 1.5", "--seed=2"]
 
 
 def test_it_says_nothing_of_inputs_or_outputs_it_does_not_have():

@@ -1,0 +1,109 @@
+"""JSON Schemas: of scenarios, so that editors complete them, and of summary.json, so that pipelines can rely on it.
+
+A schema says what shape a file has. What else must fit (names, bounds, the programs' own sections) is checked when it
+is read.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from loadtests import gates
+from loadtests.sample import OUTCOMES, Row
+from loadtests.scenario import Scenario
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+SUMMARY_FILE = Path(__file__).with_name("summary.schema.json")
+
+TEXT: Row = {"type": "string"}
+NUMBER: Row = {"type": "number"}
+MEASURED: Row = {"type": ["number", "null"]}
+COUNT: Row = {"type": ["integer", "null"], "minimum": 0}
+VERDICT: Row = {"enum": ["pass", "fail", "invalid"]}
+
+
+def scenario() -> Row:
+    """Of a scenario file; the sections of the mock and the gateway are theirs to judge."""
+    found = Scenario.model_json_schema()
+    found["$defs"]["Expectation"]["properties"]["metric"] = {"enum": sorted(gates.METRICS)}
+    return {"$schema": DRAFT, **found, "title": "A scenario of loadtests"}
+
+
+def summary() -> Row:
+    """Of summary.json. New keys may come; those that are required here stay, and stay what they are."""
+    texts = {"type": "array", "items": TEXT}
+    return {
+        "$schema": DRAFT,
+        "title": "summary.json of a run of loadtests",
+        **_object(
+            schema={"const": 1},
+            scenario=TEXT,
+            verdict=VERDICT,
+            reasons=texts,
+            seed={"type": "integer"},
+            slo=_mapping(NUMBER),
+            phases=_list(_object(name=TEXT, seconds=NUMBER, judge={"type": "boolean"})),
+            variants=_mapping(
+                _object(
+                    verdict=VERDICT,
+                    invalid_because=texts,
+                    phases=_mapping({"$ref": "#/$defs/figures"}),
+                    judged={"$ref": "#/$defs/figures"},
+                    **dict.fromkeys(gates.OF_A_VARIANT, MEASURED),
+                )
+            ),
+            expectations=_list(
+                _object(
+                    variant=TEXT,
+                    phase={"type": ["string", "null"]},
+                    metric={"enum": sorted(gates.METRICS)},
+                    predicted=NUMBER,
+                    measured=MEASURED,
+                    status={"enum": ["pass", "fail", "skipped"]},
+                    because=TEXT,
+                    reason={"type": ["string", "null"]},
+                )
+            ),
+            gates=_list(
+                _object(
+                    gate=TEXT,
+                    variant=TEXT,
+                    phase={"type": ["string", "null"]},
+                    measured=MEASURED,
+                    status={"enum": ["pass", "fail", "skipped"]},
+                )
+            ),
+            findings=texts,
+            machine={"type": "object"},
+            versions=_mapping(TEXT),
+        ),
+        "$defs": {"figures": _figures(), "distribution": _object(**_each(gates.QUANTILES, MEASURED) | {"n": COUNT})},
+    }
+
+
+def _figures() -> Row:
+    """Of the figures of one phase. Seconds are seconds, ratios are of 1, rates are per second."""
+    return _object(
+        **_each(gates.COUNTS, COUNT) | {"seconds": NUMBER},
+        **_each(gates.RATES, MEASURED),
+        **_each(gates.TOKENS, COUNT),
+        **_each(gates.RATIOS, MEASURED),
+        **_each(gates.DISTRIBUTIONS, {"$ref": "#/$defs/distribution"}),
+        outcomes={"type": "object", "properties": _each(OUTCOMES, COUNT), "additionalProperties": False},
+        **{gates.LAG: _object(max=MEASURED)},
+    )
+
+
+def _object(**properties: Row) -> Row:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _each(names: Iterable[str], shape: Row) -> Row:
+    return dict.fromkeys(names, shape)
+
+
+def _mapping(values: Row) -> Row:
+    return {"type": "object", "additionalProperties": values}
+
+
+def _list(items: Row) -> Row:
+    return {"type": "array", "items": items}

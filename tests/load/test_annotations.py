@@ -1,0 +1,16 @@
+"""What GitHub shows beside a job."""
+
+from loadtests import annotations
+
+
+def test_a_run_that_passed_says_nothing():
+    assert list(annotations.lines({"scenario": "smoke", "verdict": "pass", "reasons": []})) == []
+
+
+def test_every_reason_is_an_error_of_one_line():
+    run = {"scenario": "a,b", "verdict": "fail", "reasons": ["naive: 100 % failed", "it said:\n::error::no"]}
+
+    assert list(annotations.lines(run)) == [
+        "::error title=a%2Cb%3A fail::naive: 100 %25 failed",
+        "::error title=a%2Cb%3A fail::it said:%0A::error::no",
+    ]

@@ -1,0 +1,63 @@
+"""The published schemas fit what they describe."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from loadtests import scenario, schemas
+from tests.load.written import Written
+
+
+def problems(schema: dict[str, Any], value: object) -> list[str]:
+    found = jsonschema.Draft202012Validator(schema).iter_errors(value)
+    return [f"{error.json_path}: {error.message}" for error in found]
+
+
+def test_the_published_schema_of_a_summary_is_the_one_we_keep():
+    """When it differs: loadtests schema summary > loadtests/summary.schema.json"""
+    assert json.loads(schemas.SUMMARY_FILE.read_text("utf-8")) == schemas.summary()
+
+
+def test_a_summary_fits_its_schema_to_the_last_key(both: Written):
+    run = both.judge()
+
+    assert problems(schemas.summary(), run) == []
+    assert set(run) == set(schemas.summary()["required"])
+    figures = schemas.summary()["$defs"]["figures"]["required"]
+    assert set(run["variants"]["fixed"]["phases"]["after"]) == set(figures)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        pytest.param(lambda run: run.pop("verdict"), "'verdict' is a required property", id="a key is gone"),
+        pytest.param(lambda run: run.update(verdict="ok"), "$.verdict", id="another word"),
+        pytest.param(
+            lambda run: run["variants"]["fixed"]["judged"]["e2e"].update(p95="1 s"), "judged.e2e.p95", id="text"
+        ),
+        pytest.param(lambda run: run["variants"]["fixed"]["phases"]["after"].pop("goodput_ratio"), "after", id="deep"),
+    ],
+)
+def test_the_schema_of_a_summary_sees_what_is_wrong(both: Written, break_it, said: str):
+    run = both.judge()
+
+    break_it(run)
+
+    assert said in problems(schemas.summary(), run)[0]
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_fits_its_schema(name: str):
+    text = scenario.find(name).read_text("utf-8")
+
+    assert problems(schemas.scenario(), yaml.safe_load(text)) == []
+
+
+def test_the_schema_of_a_scenario_sees_a_typo_and_knows_the_metrics(text: str):
+    typo = yaml.safe_load(text.replace("metric: goodput_ratio", "metric: goodput_ration"))
+
+    assert "goodput_ration" in problems(schemas.scenario(), typo)[0]
+    assert problems(schemas.scenario(), {**yaml.safe_load(text), "varants": {}})
