@@ -4,14 +4,16 @@ import dataclasses
 import functools
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import pydantic
 from pydantic import Field
 
-from loadtests import field
+from loadtests import arrivals, field, rate
+from loadtests.arrivals import Arrivals, Trace
 from loadtests.field import Count, NotNegative, Positive, Section, Share, Shares, Switch
+from loadtests.rate import Rate, Stretch
 
 WORDS = [
     "queue",
@@ -77,14 +79,14 @@ class Probe(Section):
 
 
 class Load(Section):
-    """`rate` per second; `patience`: seconds from the intended start after which the caller gives up.
+    """`patience`: seconds from the intended start after which the caller gives up.
 
     `attempts` and `backoff`: how often the caller tries in all, and how long before its first retry; doubled for each.
     """
 
     user: User
-    arrivals: Literal["constant", "poisson"] = "poisson"
-    rate: Positive
+    arrivals: Arrivals = "poisson"
+    rate: Rate | None = Field(None, validate_default=True)
     patience: Positive = 60.0
     model: Shares = "claude-haiku-4-5"
     max_tokens: int = Field(120, ge=1, le=8096, strict=True)
@@ -97,6 +99,16 @@ class Load(Section):
     attempts: int = Field(1, ge=1, le=100, strict=True)
     backoff: NotNegative = 0.5
     probe: Probe | None = None
+
+    @pydantic.field_validator("rate")
+    @classmethod
+    def _has_one_pace(cls, value: Rate | None, info: pydantic.ValidationInfo) -> Rate | None:
+        traced = isinstance(info.data.get("arrivals"), Trace)
+        if value is None and not traced and "arrivals" in info.data:
+            raise ValueError("is missing; every load needs it, or a trace")
+        if value is not None and traced:
+            raise ValueError("got a rate and a trace, expected one of them: a trace has its own pace")
+        return value
 
     @pydantic.field_validator("model", mode="plain")
     @classmethod
@@ -117,6 +129,11 @@ class Load(Section):
             verb = "asks in words of its own" if users is VERBATIM else "sends none"
             raise ValueError(f"got {value:g}, but user {user} {verb}; expected user {', '.join(users)}")
         return value
+
+    @property
+    def pace(self) -> Rate:
+        """Its rate; that of a trace is 1: its moments are as they are."""
+        return 1.0 if self.rate is None else self.rate
 
     @property
     def models(self) -> list[str]:
@@ -150,16 +167,11 @@ class Arrival:
         return self if start == 1 else dataclasses.replace(self, request_id=f"{self.request_id}.{start}", ask=ask)
 
 
-def schedule(
-    load: Load, seconds: float, seed: int, variant: str, rates: Sequence[tuple[float, float]] = ()
-) -> list[Arrival]:
-    """Every arrival of a run of `seconds`. Times depend on load and seed alone: each variant meets the same crowd.
-
-    `rates`: (from, rate) in the order of time; from that moment on, the load comes at this rate and not at its own.
-    """
-    counts = COUNTS[load.arrivals](random.Random(f"{seed}:arrivals"))
-    times = _at_rates(counts, [(0.0, load.rate), *rates])
-    starts = itertools.takewhile(lambda at: at < seconds, (round(at, 6) for at in times))
+def schedule(load: Load, stretches: Sequence[Stretch], seed: int, variant: str) -> list[Arrival]:
+    """Every arrival of a run. Times depend on load and seed alone: each variant meets the same crowd."""
+    counts = arrivals.counts(load.arrivals, random.Random(f"{seed}:arrivals"))
+    times = (round(at, 6) for at in rate.moments(counts, stretches))
+    starts = itertools.takewhile(lambda at: at < stretches[-1].end, times)
     crowd = _Crowd(load, seed)
     return [
         Arrival(at, f"{variant}-{seed}-{number:06d}", crowd.ask(number), crowd.priority())
@@ -202,29 +214,6 @@ def _parts(text: str, count: int) -> tuple[str, ...]:
 def _blanks(number: int, count: int) -> tuple[str, ...]:
     """Texts of white space, which Claude refuses with a 400; no two of a run are the same."""
     return tuple(f"{number * count + part:b}".replace("0", " ").replace("1", "\t") for part in range(count))
-
-
-def _at_rates(counts: Iterator[float], rates: Sequence[tuple[float, float]]) -> Iterator[float]:
-    """When so many arrivals were to be expected: the moment t at which the integral of the rate reaches each count."""
-    start, rate, expected = *rates[0], 0.0
-    coming = list(rates[1:])
-    for count in counts:
-        while coming and expected + (coming[0][0] - start) * rate <= count:
-            expected += (coming[0][0] - start) * rate
-            start, rate = coming.pop(0)
-        yield start + (count - expected) / rate
-
-
-def _constant(rng: random.Random) -> Iterator[float]:
-    return (float(number) for number in itertools.count(1))
-
-
-def _poisson(rng: random.Random) -> Iterator[float]:
-    return itertools.accumulate(rng.expovariate(1.0) for _ in itertools.count())
-
-
-COUNTS = {"constant": _constant, "poisson": _poisson}
-"""A process that runs at rate 1, which any rate stretches: one seed is one crowd, however fast it comes."""
 
 
 def question(name: object, rng: random.Random) -> str:

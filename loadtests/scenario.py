@@ -4,8 +4,10 @@ The sections `mock`, `gateway` and the variants' settings belong to the programs
 those programs about them.
 """
 
+import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +16,14 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from loadtests import document, gates, problems
+from loadtests import arrivals, document, gates, problems, rate
+from loadtests.arrivals import Trace
 from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
 from loadtests.field import Name, NotNegative, Number, Positive, Section, Switch
 from loadtests.gates import Gate
 from loadtests.load import Arrival, Load, schedule
+from loadtests.rate import Rate, Stretch
 
 MOST_REQUESTS = 1_000_000
 OF_ALL = ("load", "mock")  # sections of the scenario that a variant may change; the rest of it is the gateway's
@@ -38,7 +42,7 @@ class Phase(Section):
 
     name: Name
     seconds: Positive
-    rate: Positive | None = None
+    rate: Rate | None = None
     judge: Switch = True
 
 
@@ -115,8 +119,13 @@ class Scenario(Section):
 
     def arrivals(self, seed: int, variant: str) -> list[Arrival]:
         """When the requests of this variant are meant to start, and what each asks."""
-        own = self.of(variant).load
-        return schedule(own, self.seconds, seed, variant, _rates(own, self.spans(), self.phases))
+        own = self.of(variant)
+        return schedule(own.load, own.stretches(), seed, variant)
+
+    def stretches(self) -> list[Stretch]:
+        """The rates in force, phase by phase."""
+        phases = zip(self.spans(), self.phases, strict=True)
+        return rate.stretches(self.load.pace, [(span.start, span.end, phase.rate) for span, phase in phases])
 
     def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
@@ -188,7 +197,7 @@ def load(
 
 def parse(source: Document) -> Scenario:
     try:
-        scenario = Scenario.model_validate(source.data)
+        scenario = Scenario.model_validate(_with_traces(source))
     except pydantic.ValidationError as error:
         raise problems.first(error, Scenario, source) from None
     _check_references(scenario, source)
@@ -207,10 +216,26 @@ def _check_variant(assignment: str, known: Iterable[str]) -> None:
         raise CannotRun(f'--set {assignment}: no variant "{name.partition(".")[0]}"; {hint}')
 
 
-def _rates(load: Load, spans: Sequence[Span], phases: Sequence[Phase]) -> list[tuple[float, float]]:
-    if all(phase.rate is None for phase in phases):
-        return []
-    return [(span.start, phase.rate or load.rate) for span, phase in zip(spans, phases, strict=True)]
+def _with_traces(source: Document) -> Tree:
+    """The file's data, each trace's file replaced by its moments: a run's own copy of its scenario needs no other."""
+    tree = copy.deepcopy(source.data)
+    roots: list[tuple[str, ...]] = [(), *(("variants", name) for name in _inside(tree, "variants"))]
+    for path in [(*root, "load", "arrivals") for root in roots]:
+        given = functools.reduce(_inside, path, tree)
+        if isinstance(given.get("trace"), str):
+            file = Path(source.name).parent / given["trace"]
+            try:
+                given["trace"] = arrivals.read_trace(file)
+            except OSError as error:
+                where = (*path, "trace")
+                text = f"{problems.dotted(where, source)}: {file}: {error.strerror}"
+                raise ScenarioError(source.place(where), text) from None
+    return tree
+
+
+def _inside(tree: Tree, key: str) -> Tree:
+    found = tree.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _on_the_clock(entry: Any, spans: dict[str, Span]) -> Any:
@@ -252,7 +277,23 @@ def _check_own_sections(variant: str, scenario: Scenario, source: Document) -> N
     except pydantic.ValidationError as error:
         raise problems.first(error, Load, source, (*root, "load")) from None
     _check_timeline(scenario.variants[variant].get("mock") or {}, (*root, "mock", "timeline"), scenario, source)
-    requests = sum(phase.seconds * (phase.rate or own.load.rate) for phase in scenario.phases)
+    _check_amount(own, source)
+
+
+def _check_amount(scenario: Scenario, source: Document) -> None:
+    """Of the requests of one variant."""
+    given = scenario.load.arrivals
+    own_rates = [index for index, phase in enumerate(scenario.phases) if phase.rate is not None]
+    if isinstance(given, Trace):
+        if own_rates:
+            path = ("phases", own_rates[0], "rate")
+            raise ScenarioError(source.place(path), f"{problems.dotted(path, source)}: a trace has its own pace")
+        if given.trace[0] >= scenario.seconds:
+            text = (
+                f"got {given.trace[0]:g} s as its first moment, expected one in the {scenario.seconds:g} s of the run"
+            )
+            raise ScenarioError(source.place(("load", "arrivals", "trace")), f"load.arrivals.trace: {text}")
+    requests = len(given.trace) if isinstance(given, Trace) else rate.total(scenario.stretches())
     if requests > MOST_REQUESTS:
         text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"
         raise ScenarioError(source.place(("load", "rate")), f"load.rate: got {text}")

@@ -1,0 +1,166 @@
+"""How fast requests come: evenly, on a ramp or in waves; how many that makes, and when the next one is due."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar, Protocol
+
+from annotated_types import Ge, Gt
+from pydantic import ConfigDict, Strict, WrapValidator
+
+from loadtests import document, section
+
+NotNegative = Annotated[float, Strict(), Ge(0)]
+Positive = Annotated[float, Strict(), Gt(0)]
+HALVINGS = 60
+FORMS = "a number above 0, {start, end} or {mean, amplitude, period}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+    """From one rate to another, evenly over the stretch of time it is given for."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
+
+    start: NotNegative
+    end: NotNegative
+
+    def __post_init__(self) -> None:
+        if self.start == self.end == 0:
+            raise ValueError("got a ramp from 0 to 0, expected requests: start or end above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wave:
+    """A sine around its mean, on its way up when it begins: a day in `period` seconds."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
+
+    mean: Positive
+    amplitude: NotNegative
+    period: Positive
+
+    def __post_init__(self) -> None:
+        if self.amplitude > self.mean:
+            raise ValueError(f"got an amplitude of {self.amplitude:g}, expected at most the mean, {self.mean:g}")
+
+
+def _parse(value: object) -> object:
+    if isinstance(value, Mapping):
+        return section.read(Wave if {"mean", "amplitude", "period"} & value.keys() else Ramp, dict(value))
+    if isinstance(value, Ramp | Wave):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"got {document.shown(value)}, expected {FORMS}")
+    return float(value)
+
+
+Rate = Annotated[float | Ramp | Wave, WrapValidator(lambda value, _: _parse(value))]
+"""Requests per second."""
+
+
+class Curve(Protocol):
+    """The integral of a rate, and its inverse."""
+
+    def count(self, seconds: float) -> float:
+        """How many requests so many seconds bring."""
+
+    def when(self, count: float) -> float:
+        """After how many seconds there have been so many."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """The curve of a ramp of `seconds`; a constant rate is one whose ends are the same."""
+
+    start: float
+    end: float
+    seconds: float
+
+    def count(self, seconds: float) -> float:
+        return seconds * (self.start + self._slope * seconds / 2)
+
+    def when(self, count: float) -> float:
+        return 2 * count / (self.start + math.sqrt(max(0.0, self.start**2 + 2 * self._slope * count)) or math.inf)
+
+    @property
+    def _slope(self) -> float:
+        return (self.end - self.start) / self.seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Swing:
+    """The curve of a wave."""
+
+    wave: Wave
+
+    def count(self, seconds: float) -> float:
+        turn = 2 * math.pi / self.wave.period
+        return self.wave.mean * seconds + self.wave.amplitude / turn * (1 - math.cos(turn * seconds))
+
+    def when(self, count: float) -> float:
+        early = max(0.0, count - self.wave.amplitude * self.wave.period / math.pi) / self.wave.mean
+        late = count / self.wave.mean
+        for _ in range(HALVINGS):
+            middle = (early + late) / 2
+            early, late = (middle, late) if self.count(middle) < count else (early, middle)
+        return late
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """From `start` to `end` on the clock a rate is in force whose own time began at `origin`."""
+
+    start: float
+    end: float
+    curve: Curve
+    origin: float
+
+    def count(self) -> float:
+        """How many requests it brings."""
+        return self.curve.count(self.end - self.origin) - self._before
+
+    def when(self, count: float) -> float:
+        """The moment at which it has brought so many."""
+        return self.origin + self.curve.when(self._before + count)
+
+    @property
+    def _before(self) -> float:
+        return self.curve.count(self.start - self.origin)
+
+
+def curve(rate: Rate, seconds: float) -> Curve:
+    """Of a rate that is in force for so many seconds."""
+    match rate:
+        case Ramp():
+            return Line(rate.start, rate.end, seconds)
+        case Wave():
+            return Swing(rate)
+        case _:
+            return Line(rate, rate, seconds)
+
+
+def stretches(own: Rate, phases: Sequence[tuple[float, float, Rate | None]]) -> list[Stretch]:
+    """The rates in force from phase to phase: each has a start, an end and a rate; None: the load's `own`, which runs
+    on from the start of all."""
+    whole = curve(own, phases[-1][1])
+    return [
+        Stretch(start, end, whole, 0.0) if given is None else Stretch(start, end, curve(given, end - start), start)
+        for start, end, given in phases
+    ]
+
+
+def total(stretches: Sequence[Stretch]) -> float:
+    """How many requests all of them bring."""
+    return sum(stretch.count() for stretch in stretches)
+
+
+def moments(counts: Iterator[float], stretches: Sequence[Stretch]) -> Iterator[float]:
+    """When so many requests were to be expected: the moment at which the integral of the rate reaches each count."""
+    before, count = 0.0, next(counts, math.inf)
+    for stretch in stretches:
+        whole = stretch.count()
+        while count - before < whole:
+            yield stretch.when(count - before)
+            count = next(counts, math.inf)
+        before += whole
