@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check agreement scenarios soak clients fuzz format clean \
+.PHONY: help demo test check bench agreement scenarios soak clients fuzz format clean \
 	setup setup-dev setup-browser setup-network setup-toxiproxy
 
 help: ## what there is to make
@@ -23,6 +23,10 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup ## what the mock costs, beside baselines (a quarter of an hour, on two cores that do nothing else)
+	@$(BIN)/mockclaude bench mock && $(BIN)/mockclaude bench idle && $(BIN)/mockclaude bench json \
+	&& $(BIN)/mockclaude bench json --count-tokens
 
 agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)
 	$(BIN)/loadtests agree smoke

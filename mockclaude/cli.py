@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mockclaude import __version__
-from mockclaude.commands import checking, conforming, ctl, recorder, serving
+from mockclaude.commands import benching, checking, conforming, ctl, recorder, serving
 
 app = typer.Typer(
     help="A fake Anthropic Messages API whose overload is a consequence of load.",
@@ -24,6 +24,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(ctl.app, name="ctl")
+app.add_typer(benching.app, name="bench")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The benchmark: what a mock costs, beside what others would cost, measured in one run."""

@@ -1,0 +1,120 @@
+"""Who is measured: a command that serves on a socket it inherits, or a peer that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mockclaude.bench.load import Load
+
+BASELINES = Path(__file__).parents[2] / "benchmarks"
+STARTS_WITHIN = 30.0
+GLANCE = 0.05
+SERVER_CORE, READER_CORE = 0, 1
+
+
+class CouldNotRun(Exception):
+    """Nothing can be measured here, and why."""
+
+
+class Contender(NamedTuple):
+    """`words` follow `python`; {fd} in them is the socket, {config} a mock's. A peer has a `url` and no words."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    url: str = ""
+
+
+class Running(NamedTuple):
+    """A contender that listens on loopback; `pid` is None for a peer's."""
+
+    port: int
+    pid: int | None
+
+
+OURS = Contender("mockclaude", ("-m", "mockclaude", "serve", "--fd", "{fd}", "--config", "{config}"))
+"""The mock itself, as anybody would start it."""
+
+
+def baseline(name: str, tuned: bool = False) -> Contender:
+    """One of benchmarks/*.py; `tuned` has its garbage collected as ours is."""
+    words = (str(BASELINES / "serve.py"), name, "{fd}", *(["gc"] if tuned else []))
+    return Contender(f"{name}+gc" if tuned else name, words)
+
+
+def peer(said: str) -> Contender:
+    """`NAME=URL`: raises `CouldNotRun` unless the URL has a port on this machine."""
+    name, _, url = said.partition("=")
+    parts = urllib.parse.urlsplit(url)
+    if not name or parts.hostname not in ("127.0.0.1", "localhost") or not parts.port:
+        raise CouldNotRun(f"--peer {said}: expected NAME=http://127.0.0.1:PORT, a server that runs on this machine")
+    return Contender(name, url=url)
+
+
+def cores() -> tuple[int, int]:
+    """The core for the server and the one for the reader; raises `CouldNotRun` when there are not two."""
+    free = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(free) < 2:
+        raise CouldNotRun(
+            f"a benchmark pins server and reader to cores of their own: {len(free)} here, Linux and 2 needed"
+        )
+    return free[SERVER_CORE], free[READER_CORE]
+
+
+def pinned(core: int) -> Callable[[], None]:
+    """What a child does before it becomes its program."""
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
+    """Start it, pinned, on a free port and at the speed that `load` counts on; it has ended when the block has."""
+    if contender.url:
+        yield Running(urllib.parse.urlsplit(contender.url).port or 0, None)
+        return
+    with tempfile.TemporaryDirectory() as folder, _listener() as listener:
+        listener.set_inheritable(True)
+        config = Path(folder, "mock.yaml")
+        config.write_text(json.dumps(load.config))
+        port, fd = listener.getsockname()[1], listener.fileno()
+        words = [word.replace("{fd}", str(fd)).replace("{config}", str(config)) for word in contender.words]
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            pass_fds=[fd],
+            preexec_fn=pinned(core),
+            stdout=subprocess.DEVNULL,
+            env=os.environ | load.environment,
+        )
+        try:
+            _wait(contender, process, port)
+            yield Running(port, process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _listener() -> socket.socket:
+    """By its descriptor once more: asyncio turns Nagle off only for a socket that knows it is TCP."""
+    return socket.socket(fileno=socket.create_server(("127.0.0.1", 0), backlog=2048).detach())
+
+
+def _wait(contender: Contender, process: subprocess.Popen[bytes], port: int) -> None:
+    """Until it answers anything at all."""
+    patience = time.monotonic() + STARTS_WITHIN
+    while process.poll() is None and time.monotonic() < patience:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as asked:
+            asked.sendall(b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
+            if asked.recv(1):
+                return
+        time.sleep(GLANCE)
+    raise CouldNotRun(f"{contender.name} did not answer within {STARTS_WITHIN:.0f} s")

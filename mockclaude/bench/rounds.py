@@ -1,0 +1,77 @@
+"""Rounds: every contender once in each, one after the other: what the machine does meanwhile strikes all alike."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mockclaude.bench import contender
+from mockclaude.bench.contender import Contender, CouldNotRun
+from mockclaude.bench.load import Found, Load
+
+NOISY = 0.008
+"""Share of the time that server or reader stood ready without a CPU: something else ran, and times are not theirs."""
+BUSY = 0.7
+"""Share of its core beyond which the reader itself is what is measured."""
+REPEATS = 2
+"""How often a noisy measurement is made again before it stands as noisy."""
+
+
+class Row(NamedTuple):
+    """One contender under one load, a measurement a round."""
+
+    name: str
+    n: int
+    rounds: tuple[Found, ...]
+
+    @property
+    def quiet(self) -> tuple[Found, ...]:
+        """The rounds in which nothing else ran; times are told from these alone."""
+        return tuple(found for found in self.rounds if quiet(found))
+
+
+def quiet(found: Found) -> bool:
+    """Whether the machine was this measurement's own."""
+    return found.wait <= NOISY and found.reader <= BUSY
+
+
+def measure(
+    contenders: Sequence[Contender], loads: Sequence[Load], rounds: int, tell: Callable[[str], None]
+) -> list[Row]:
+    """All of them, interleaved; raises `CouldNotRun`."""
+    found: dict[tuple[str, int], list[Found]] = {(one.name, load.n): [] for load in loads for one in contenders}
+    for k in range(rounds):
+        for load in loads:
+            for one in contenders:
+                tell(f"round {k + 1} of {rounds}: {one.name}, {load.n} callers")
+                found[one.name, load.n].append(_measured(one, load))
+    return [Row(name, n, tuple(figures)) for (name, n), figures in found.items()]
+
+
+def _measured(one: Contender, load: Load) -> Found:
+    """The first quiet measurement of a few, else the least noisy."""
+    tries: list[Found] = []
+    for _ in range(1 + REPEATS):
+        tries.append(_once(one, load))
+        if quiet(tries[-1]):
+            break
+    return min(tries, key=lambda found: found.wait)
+
+
+def _once(one: Contender, load: Load) -> Found:
+    server_core, reader_core = contender.cores()
+    with contender.running(one, load, server_core) as server:
+        task = {"load": load._asdict(), "port": server.port, "pid": server.pid}
+        reader = subprocess.run(
+            [sys.executable, "-m", "mockclaude.bench.reader"],
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            preexec_fn=contender.pinned(reader_core),
+        )
+    if reader.returncode:
+        raise CouldNotRun(f"{one.name}, {load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
+    return Found.read(reader.stdout)

@@ -1,0 +1,116 @@
+"""`mockclaude bench`: what a mock costs, beside baselines and peers, measured in one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from mockclaude.bench import contender, goals, report, rounds
+from mockclaude.bench.contender import Contender, CouldNotRun
+from mockclaude.bench.load import Load
+from mockclaude.commands.console import COULD_NOT_RUN
+
+FAILED = 1
+QUESTION = '"messages":[{"role":"user","content":"Tell me of the harbour."}]'
+ASKED = f'{{"model":"claude-haiku-4-5","max_tokens":150,"stream":true,{QUESTION}}}'
+WHOLE = f'{{"model":"claude-haiku-4-5","max_tokens":20,{QUESTION}}}'
+COUNTED = f'{{"model":"claude-haiku-4-5",{QUESTION}}}'
+MARKER = '"text_delta"'
+CALLERS = 32
+
+ROUNDS = typer.Option(3, "--rounds", min=1, help="Rounds; each measures every contender once.")
+SECONDS = typer.Option(3.0, min=0.5, help="Seconds that count in each measurement.")
+ONLY = typer.Option("", help="Measure only these contenders, separated by commas.")
+PEER = typer.Option(default_factory=list, help="NAME=URL of a server that runs here already and speaks at this speed.")
+SAVED = typer.Option(None, "--json", help="Write everything into this file, with machine and versions.")
+COMPARE = typer.Option(None, exists=True, dir_okay=False, help="Print the CPU beside that of a file --json wrote.")
+
+app = typer.Typer(help="Measure what a mock costs (needs two cores and Linux).", no_args_is_help=True)
+
+
+@app.command()
+def mock(
+    n: str = typer.Option("300,1000", help="How many streams at once."),
+    count: int = ROUNDS,
+    seconds: float = SECONDS,
+    only: str = ONLY,
+    peer: list[str] = PEER,
+    saved: Path | None = SAVED,
+    compare: Path | None = COMPARE,
+) -> None:
+    """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
+    sizes = [int(one) for one in n.split(",")]
+    loads = [Load(size, "/v1/messages", ASKED, MARKER, 0.3, 1 / 90, 150, 2.0, 1.0, seconds) for size in sizes]
+    baselines = [
+        contender.baseline(name, gc) for name in ("naive", "sse", "streaming", "raw_send") for gc in (False, True)
+    ]
+    _run("mock", [contender.OURS, *baselines], loads, goals.MOCK, count, only, peer, saved, compare)
+
+
+@app.command()
+def idle(
+    n: str = typer.Option("10000", help="How many streams at once."),
+    count: int = ROUNDS,
+    only: str = ONLY,
+    peer: list[str] = PEER,
+    saved: Path | None = SAVED,
+    compare: Path | None = COMPARE,
+) -> None:
+    """Streams that wait six seconds for their first token: how late it comes, and the memory a caller costs."""
+    sizes = [int(one) for one in n.split(",")]
+    loads = [
+        Load(size, "/v1/messages", ASKED.replace("150", "10"), MARKER, 6.0, 0.4, 10, 9.6, 1.0, 5.0) for size in sizes
+    ]
+    baselines = [contender.baseline("streaming", gc) for gc in (False, True)]
+    _run("idle", [contender.OURS, *baselines], loads, goals.IDLE, count, only, peer, saved, compare)
+
+
+@app.command("json")
+def json_(
+    tokens: bool = typer.Option(False, "--count-tokens", help="POST /v1/messages/count_tokens instead."),
+    count: int = ROUNDS,
+    seconds: float = SECONDS,
+    only: str = ONLY,
+    peer: list[str] = PEER,
+    saved: Path | None = SAVED,
+    compare: Path | None = COMPARE,
+) -> None:
+    """Answers in JSON that take no time, from 32 callers: CPU an answer."""
+    path, body = ("/v1/messages/count_tokens", COUNTED) if tokens else ("/v1/messages", WHOLE)
+    baselines = [contender.baseline("json_reply", gc) for gc in (False, True)]
+    load = Load(CALLERS, path, body, tokens=20, window=seconds)
+    _run("json", [contender.OURS, *baselines], [load], goals.JSON, count, only, peer, saved, compare)
+
+
+def _run(
+    what: str,
+    contenders: Sequence[Contender],
+    loads: Sequence[Load],
+    held_to: Sequence[goals.Goal],
+    count: int,
+    only: str,
+    peers: Sequence[str],
+    saved: Path | None,
+    compare: Path | None,
+) -> None:
+    chosen = [one for one in contenders if not only or one.name in only.split(",")]
+    try:
+        rows = rounds.measure(
+            [*chosen, *map(contender.peer, peers)], loads, count, lambda said: typer.echo(said, err=True)
+        )
+    except CouldNotRun as error:
+        typer.echo(f"mockclaude bench: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
+    judged = goals.judge(held_to, rows)
+    for line in (*report.table(rows), "", *report.verdicts(judged)):
+        typer.echo(line)
+    if compare is not None:
+        for line in report.compared(rows, json.loads(compare.read_text())):
+            typer.echo(line)
+    if saved is not None:
+        saved.write_text(json.dumps(report.document(what, rows, judged), indent=1))
+    if any(one.verdict == "missed" for one in judged):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,132 @@
+"""What a benchmark makes of what it measured; and one short measurement of the mock itself."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mockclaude.bench import contender, goals, report
+from mockclaude.bench.load import Found, Load, Spread
+from mockclaude.bench.process import Usage
+from mockclaude.bench.reader import Tally
+from mockclaude.bench.rounds import Row
+from mockclaude.commands import benching
+
+FAST = goals.Goal("CPU a token, of naive's", 300, goals.cpu, 0.5, "naive")
+PROMPT = goals.Goal("lateness", 300, goals.late, 0.002)
+IDLE = Usage(0.3, 0.0, 0)
+
+
+def found(cpu=10e-6, late=0.001, wait=0.0, **fields):
+    spread = Spread(late / 2, late, late * 2)
+    usual = Found(1000, 3.0, 0, 0, 1.0, spread, spread, spread, wait, 0.1, 1.0, cpu, 0.3, 20_000.0)
+    return usual._replace(**fields)
+
+
+def row(name, *rounds, n=300):
+    return Row(name, n, rounds)
+
+
+def verdicts(goal, *rows):
+    return [(one.verdict, one.figures) for one in goals.judge([goal], rows)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [((10e-6, 20e-6), "met"), ((60e-6, 55e-6), "missed"), ((10e-6, 60e-6), "undecided")],
+    ids=["every round keeps it", "no round keeps it", "rounds disagree"],
+)
+def test_a_ratio_is_judged_round_by_round(ours, verdict):
+    naive = row("naive", found(cpu=100e-6), found(cpu=100e-6))
+
+    [(said, figures)] = verdicts(FAST, row(goals.OURS, *(found(cpu=cpu) for cpu in ours)), naive)
+
+    assert said == verdict
+    assert figures == pytest.approx(sorted(cpu / 100e-6 for cpu in ours))
+
+
+def test_a_time_of_a_noisy_round_does_not_count():
+    rounds = [found(late=0.001), found(late=0.5, wait=0.1)]
+
+    assert verdicts(PROMPT, row(goals.OURS, *rounds)) == [("met", (0.001,))]
+
+
+def test_a_time_without_a_quiet_round_is_not_decided():
+    assert verdicts(PROMPT, row(goals.OURS, found(late=0.5, wait=0.1))) == [("undecided", ())]
+
+
+@pytest.mark.parametrize("bad", [{"failed": 1}, {"short": 1}], ids=["failed", "short"])
+def test_a_mock_that_does_not_answer_is_not_fast(bad):
+    assert verdicts(PROMPT, row(goals.OURS, found(), found(**bad))) == [("missed", ())]
+
+
+def test_a_goal_without_its_baseline_is_not_judged():
+    assert verdicts(FAST, row(goals.OURS, found())) == []
+
+
+def test_a_token_is_as_late_as_it_is_off_its_own_deadline():
+    tally = Tally(Load(1, "/", "", "x", ttft=1.0, gap=0.1, tokens=3))
+    tally.begins = 0.0
+
+    tally.token(101.002, 100.0, 0, 0.0)
+    tally.token(101.103, 100.0, 1, 101.002)
+    said = tally.found(IDLE, None, None)
+
+    assert (said.first.p50, said.late.largest) == pytest.approx((0.002, 0.003))
+    assert said.uneven.p50 == pytest.approx(0.001)
+    assert said.rate == pytest.approx(0.1 / 0.101)
+
+
+def test_what_came_before_the_window_does_not_count():
+    tally = Tally(Load(1, "/", "", "x", ttft=1.0, gap=0.1, tokens=3))
+    tally.begins, tally.ends = 200.0, 300.0
+
+    tally.token(101.0, 100.0, 0, 0.0)
+
+    assert tally.found(IDLE, None, None).counted == 0
+
+
+def test_the_table_has_the_median_and_the_range_of_each_row():
+    _, line = report.table([row("naive", found(cpu=1e-6), found(cpu=3e-6), found(cpu=2e-6))])
+
+    assert "naive" in line
+    assert "2 [1-3]" in line
+    assert line.endswith("3/3")
+
+
+def test_figures_of_noisy_rounds_do_not_stand_among_those_of_quiet_ones():
+    _, line = report.table([row("naive", found(cpu=1e-6), found(cpu=9e-6, wait=0.1))])
+
+    assert "1 [1-1]" in line
+
+
+def test_a_run_can_be_read_again_and_compared():
+    rows = [row("naive", found(cpu=10e-6))]
+    before = json.loads(json.dumps(report.document("mock", rows, [])))
+
+    assert Found.read(json.dumps(before["rows"][0]["rounds"][0])) == rows[0].rounds[0]
+    assert list(report.compared([row("naive", found(cpu=15e-6))], before)) == [
+        "naive, 300 callers: 10 -> 15 us, +50 %",
+    ]
+
+
+@pytest.mark.parametrize("said", ["URL", "x=http://example.com:80", "x=http://127.0.0.1"])
+def test_a_peer_is_a_name_and_a_port_of_this_machine(said):
+    with pytest.raises(contender.CouldNotRun, match="expected NAME=http"):
+        contender.peer(said)
+
+
+@pytest.mark.system
+def test_the_mock_is_measured(tmp_path):
+    saved = tmp_path / "bench.json"
+    words = ["mock", "--n", "5", "--rounds", "1", "--seconds", "0.5", "--only", "mockclaude", "--json", str(saved)]
+
+    ended = CliRunner().invoke(benching.app, words)
+
+    assert ended.exit_code == 0, ended.output
+    measured = json.loads(saved.read_text())
+    [one] = measured["rows"][0]["rounds"]
+    assert (one["failed"], one["short"]) == (0, 0)
+    assert one["counted"] > 50
+    assert 0 < one["cpu"] < 0.01
+    assert measured["machine"]["cores"] >= 2
