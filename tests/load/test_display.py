@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loadtests import display, load, maps, rundir
+from loadtests import display, maps, rundir
 from loadtests.agreement import Figure
 from loadtests.display import Follower, Progress, Tail
 from loadtests.maps import Axis, Plane
@@ -28,7 +28,7 @@ def start(run: RunDir) -> None:
 
 
 def end(run: RunDir, scenario: Scenario, count: int, outcome: str = "complete") -> None:
-    arrivals = load.schedule(scenario.load, scenario.seconds, 1, "naive")[:count]
+    arrivals = scenario.arrivals(1, "naive")[:count]
     with run.samples.open("a") as file:
         for arrival in arrivals:
             file.write(

@@ -23,7 +23,7 @@ class Written:
         self, name: str, outcome: str = "complete", *, ended: bool = True, attempted: int | None = None
     ) -> None:
         """`attempted`: how many of the requests came to Claude; all, unless it says otherwise."""
-        arrivals = load.schedule(self.scenario.load, self.scenario.seconds, SEED, name)
+        arrivals = self.scenario.arrivals(SEED, name)
         samples = [Sample(a.request_id, a.at, a.at, a.at + 1, outcome) for a in arrivals]
         with self.run.samples.open("a") as file:
             file.writelines(sample.to_json(name) + "\n" for sample in samples)
