@@ -53,7 +53,7 @@ def probe(path: str, name: str, key: str) -> Call:
 
 
 def headers_of(request_id: str, key: str) -> dict[str, str]:
-    return {"content-type": "application/json", "x-api-key": key, "x-request-id": request_id}
+    return {"content-type": "application/json", "accept-encoding": "gzip", "x-api-key": key, "x-request-id": request_id}
 
 
 def _chat(ask: Ask) -> Json:

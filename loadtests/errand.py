@@ -42,10 +42,6 @@ class Errand:
         self._over = False
 
     @property
-    def streaming(self) -> bool:
-        return self._exchange.streaming
-
-    @property
     def answered(self) -> bool:
         """Whether the exchange under way has a status yet."""
         return self._exchange.status is not None
@@ -62,8 +58,8 @@ class Errand:
             self.fail("refused", now, "out of rotation")
         return None
 
-    def head(self, status: int, content_type: str) -> None:
-        self._exchange.head(status, content_type)
+    def head(self, status: int, content_type: str, encoding: str = "") -> None:
+        self._exchange.head(status, content_type, encoding)
 
     def feed(self, data: bytes, now: float) -> None:
         self._exchange.feed(data, now)
@@ -103,6 +99,9 @@ class Errand:
             input_tokens=last.input_tokens,
             output_tokens=last.output_tokens,
             tries=self._tries,
+            text_bytes=tuple(last.text_bytes),
+            wire_bytes=tuple(last.wire_bytes),
+            encoding=last.encoding,
         )
 
     def _settle(self, outcome: str, now: float) -> None:

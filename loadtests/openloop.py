@@ -80,7 +80,9 @@ class OpenLoop:
         call = self._gateway.call(asked.method, asked.path, raw(asked.headers), asked.body)
         try:
             await call.head()
-            errand.head(call.status, dict(call.headers).get(b"content-type", b"").decode())
+            said = dict(call.headers)
+            encoding = said.get(b"content-encoding", b"").decode()
+            errand.head(call.status, said.get(b"content-type", b"").decode(), encoding)
             while data := await call.read():
                 errand.feed(data, self._now())
             errand.end(self._now())

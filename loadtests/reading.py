@@ -1,6 +1,7 @@
 """What comes back, read as it arrives and without sockets: in the gateway's own words, or in Claude's."""
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ OUTCOME_OF_ERROR = {
     "api_error": "failed",
     "timeout_error": "failed",
 }
+INFLATED = ("gzip", "x-gzip", "deflate")
+EITHER = 32 + zlib.MAX_WBITS  # gzip or zlib, by its own first bytes
 # A body that names no type we know (a proxy's page, another gateway): the status has to do.
 OUTCOME_OF_STATUS = {429: "throttled", 503: "overloaded", 529: "overloaded"}
 
@@ -36,10 +39,12 @@ OUTCOME_OF_STATUS = {429: "throttled", 503: "overloaded", 529: "overloaded"}
 class Said(NamedTuple):
     """What one event of a stream, or a whole answer, comes to; tokens are None where it tells of none.
 
-    `mark`: a part of what ends a stream. `task`: the answer is still being made, and is asked for under this id.
+    `text`: bytes of text in a `delta`. `mark`: a part of what ends a stream. `task`: the answer is still being made,
+    and is asked for under this id.
     """
 
     delta: bool = False
+    text: int = 0
     mark: str | None = None
     error: str | None = None
     input_tokens: int | None = None
@@ -67,21 +72,31 @@ class Exchange:
         self.error: str | None = None
         self.first_delta: float | None = None
         self.gaps: list[float] = []
+        self.text_bytes: list[int] = []
+        self.wire_bytes: list[int] = []
+        self.encoding: str | None = None
         self.input_tokens = 0
         self.output_tokens = 0
         self.task: str | None = None
         self.streaming = False
         self._dialect = dialect
         self._buffer = b""
+        self._inflate: Callable[[bytes], bytes] | None = None
+        self._unclaimed = 0
         self._last_delta = 0.0
         self._marks: set[str] = set()
 
-    def head(self, status: int, content_type: str) -> None:
+    def head(self, status: int, content_type: str, encoding: str = "") -> None:
         self.status = status
         self.streaming = content_type.partition(";")[0].strip().lower() == "text/event-stream"
+        self.encoding = encoding.strip().lower() or None
+        if self.encoding in INFLATED:
+            self._inflate = zlib.decompressobj(EITHER).decompress
 
     def feed(self, data: bytes, now: float) -> None:
-        self._buffer += data
+        """What one read brought; all events in it came now, however long ago they were sent."""
+        self._unclaimed += len(data)
+        self._buffer += self._plain(data)
         if not self.streaming:
             return
         # SSE ends an event with a blank line, in any of three line endings; what we read uses LF or CRLF.
@@ -90,7 +105,7 @@ class Exchange:
             said = self._dialect.event(*_fields(event))
             self._take(said)
             if said.delta:
-                self._delta(now)
+                self._delta(said.text, now)
 
     def outcome(self) -> str:
         """How it ended, its body having ended as HTTP says it should."""
@@ -121,7 +136,21 @@ class Exchange:
         if said.mark is not None:
             self._marks.add(said.mark)
 
-    def _delta(self, now: float) -> None:
+    def _plain(self, data: bytes) -> bytes:
+        """As much of the body as these bytes tell."""
+        if self._inflate is None:
+            return data
+        try:
+            return self._inflate(data)
+        except zlib.error as error:
+            self.error = f"{self.encoding}: {error}"
+            return b""
+
+    def _delta(self, text: int, now: float) -> None:
+        """Of the deltas that came in one read, the first has all its bytes on the wire."""
+        self.text_bytes.append(text)
+        self.wire_bytes.append(self._unclaimed)
+        self._unclaimed = 0
         if self.first_delta is None:
             self.first_delta = now
         else:
@@ -161,7 +190,7 @@ def _event(name: str, data: bytes) -> Said:
         usage = body.get("usage")
         used = usage if isinstance(usage, dict) else {}
         return Said(mark="done", input_tokens=_count(used.get("input")), output_tokens=_count(used.get("output")))
-    return Said(delta="text" in body)
+    return Said(delta="text" in body, text=_size(body.get("text")))
 
 
 def _claudes_event(name: str, data: bytes) -> Said:
@@ -172,7 +201,8 @@ def _claudes_event(name: str, data: bytes) -> Said:
             message = body.get("message")
             return _used(message if isinstance(message, dict) else {})
         case "content_block_delta":
-            return Said(delta=True)
+            delta = body.get("delta")
+            return Said(delta=True, text=_size(delta.get("text")) if isinstance(delta, dict) else 0)
         case "message_delta":
             return _used(body)
         case "message_stop":
@@ -247,6 +277,11 @@ def _used(body: Json) -> Said:
 def _type_of(error: object) -> str | None:
     kind = error.get("type") if isinstance(error, Mapping) else error
     return kind if isinstance(kind, str) else None
+
+
+def _size(text: Any) -> int:
+    """Bytes of a text, by themselves: neither JSON's escapes nor any framing."""
+    return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 0
 
 
 def _count(value: Any) -> int:

@@ -24,11 +24,14 @@ OUTCOMES = (
     "aborted",
 )
 
+LISTS = ("gaps", "text_bytes", "wire_bytes")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """Times are seconds since T0. `gaps` are the waits between content deltas, in seconds. Of a request that its caller
-    tried more than once, `sent` is of the first of its `tries`, and all the rest of the last.
+    """Times are seconds since T0. `gaps` are the waits between content deltas, in seconds; of each delta, `text_bytes`
+    is the text in it, `wire_bytes` what came since the delta before, framing and all, in `encoding`. Of a request that
+    its caller tried more than once, `sent` is of the first of its `tries`, and all the rest of the last.
 
     `outcome` is one of `OUTCOMES`, exclusive: they sum to the requests started.
     """
@@ -45,6 +48,9 @@ class Sample:
     input_tokens: int = 0
     output_tokens: int = 0
     tries: int = 1
+    text_bytes: tuple[int, ...] = ()
+    wire_bytes: tuple[int, ...] = ()
+    encoding: str | None = None
 
     @property
     def ttft(self) -> float | None:
@@ -83,4 +89,5 @@ class Sample:
     @classmethod
     def from_row(cls, row: Row) -> "Sample":
         fields = {name: value for name, value in row.items() if name != "variant"}
-        return cls(**{**fields, "gaps": tuple(row["gaps"])})
+        listed = {name: tuple(fields[name]) for name in LISTS if name in fields}
+        return cls(**{**fields, **listed})

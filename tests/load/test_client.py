@@ -1,7 +1,9 @@
 """What each kind of user sends, and how it reads what comes back: every ending has one outcome."""
 
+import gzip
 import json
 import typing
+import zlib
 from typing import Any
 
 import pytest
@@ -80,6 +82,69 @@ def test_a_stream_is_timed_by_its_content_deltas_from_the_intended_start():
     assert sample.gaps == pytest.approx((0.1, 0.3))
     assert sample.tpot == pytest.approx(0.2)
     assert (sample.input_tokens, sample.output_tokens) == (7, 3)
+
+
+def test_each_delta_is_known_by_its_bytes_of_text_and_by_what_came_on_the_wire():
+    reply, first, second = streaming(), data({"text": "é"}), data({"text": "bcd"})
+
+    reply.feed(b": hi\r\n\r\n" + first, 2.0)
+    reply.feed(second[:5], 2.1)
+    reply.feed(second[5:] + first + second[:3], 2.2)
+    reply.feed(second[3:] + DONE, 2.3)
+    sample = ended(reply, 2.5)
+
+    assert sample.text_bytes == (2, 3, 2, 3)
+    assert sample.wire_bytes == (8 + len(first), len(second) + len(first) + 3, 0, len(second) - 3 + len(DONE))
+    assert sample.gaps == pytest.approx((0.2, 0.0, 0.1))
+
+
+def test_claudes_deltas_have_text_or_none():
+    reply = streaming("messages_stream")
+    deltas = [{"type": "thinking_delta", "thinking": "hm"}, {"type": "text_delta", "text": "hé"}, "nonsense"]
+
+    for delta in deltas:
+        reply.feed(data({"type": "content_block_delta", "delta": delta}), 2.0)
+
+    assert ended(reply, 2.0).text_bytes == (0, 3, 0)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate"])
+def test_a_compressed_stream_is_read_as_it_comes(encoding: str):
+    squeeze = zlib.compressobj(wbits=31 if encoding != "deflate" else 15)
+    parts = [squeeze.compress(data({"text": text})) + squeeze.flush(zlib.Z_SYNC_FLUSH) for text in ("a", "bc")]
+    parts.append(squeeze.compress(DONE) + squeeze.flush())
+    reply = asked("stream")
+
+    reply.head(200, "text/event-stream", encoding)
+    for number, part in enumerate(parts):
+        reply.feed(part, 2.0 + number)
+    sample = ended(reply, 5.0)
+
+    assert (sample.outcome, sample.encoding, sample.output_tokens) == ("complete", encoding.lower(), 3)
+    assert (sample.first_delta, sample.gaps) == (2.0, (1.0,))
+    assert (sample.text_bytes, sample.wire_bytes) == ((1, 2), (len(parts[0]), len(parts[1])))
+
+
+def test_a_compressed_answer_is_read_as_a_whole():
+    body = gzip.compress(json.dumps({"text": "hi", "output_tokens": 3}).encode())
+    reply = asked()
+
+    reply.head(200, "application/json", "gzip")
+    reply.feed(body[:10], 2.0)
+    reply.feed(body[10:], 2.0)
+
+    assert (ended(reply, 2.0).outcome, reply.sample().output_tokens) == ("complete", 3)
+
+
+def test_what_only_says_that_it_is_compressed_has_failed():
+    reply = asked("stream")
+
+    reply.head(200, "text/event-stream", "gzip")
+    reply.feed(DONE, 2.0)
+
+    sample = ended(reply, 2.0)
+    assert sample.outcome == "failed"
+    assert (sample.error or "").startswith("gzip: ")
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["LF", "CRLF"])

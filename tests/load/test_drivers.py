@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,8 @@ Run = tuple[list[Sample], list[Row], "Gateway"]
 class Gateway:
     """What it does depends on the number in the request's id alone; what it was asked is kept."""
 
-    def __init__(self, health: str = "") -> None:
+    def __init__(self, health: str = "", gzip: bool = False) -> None:
+        self.gzip = gzip
         self.asked: Counter[tuple[str, str, str]] = Counter()
         self.said: list[tuple[str | None, str | None]] = []
         self._health = iter(health)
@@ -97,12 +99,17 @@ class Gateway:
         events = [*EVENTS, {"type": "message_stop"}] if number % 2 else EVENTS
         wire = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
 
-        async def body() -> AsyncIterator[str]:
+        squeeze = zlib.compressobj(wbits=31)
+
+        async def body() -> AsyncIterator[bytes]:
             for event in wire:
                 await asyncio.sleep(0.05)
-                yield event
+                data = event.encode()
+                yield squeeze.compress(data) + squeeze.flush(zlib.Z_SYNC_FLUSH) if self.gzip else data
 
-        return StreamingResponse(body(), media_type="text/event-stream")
+        asked = "gzip" in request.headers["accept-encoding"]
+        headers = {"content-encoding": "gzip"} if self.gzip and asked else {}
+        return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
 
 
 Drive = Callable[[str, Gateway], tuple[list[Sample], list[Row]]]
@@ -205,14 +212,17 @@ def test_a_caller_loses_patience_while_it_waits_for_the_next_poll(drive, tmp_pat
     assert all(0.74 < sample.e2e < 1.2 for sample in samples if sample.outcome == "timeout")
 
 
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("drive", DRIVERS)
-def test_claudes_own_streams_are_read_event_by_event(drive, tmp_path: Path):
-    samples, _ = drive("user: messages_stream", Gateway(), tmp_path)
+def test_claudes_own_streams_are_read_event_by_event(drive, gzip: bool, tmp_path: Path):
+    samples, _ = drive("user: messages_stream", Gateway(gzip=gzip), tmp_path)
 
     found = {int(sample.request_id[-6:]): sample.outcome for sample in samples}
     assert found == {number: "complete" if number % 2 else "truncated" for number in range(1, 13)}
     assert all((sample.input_tokens, sample.output_tokens) == (7, 3) for sample in samples)
     assert all(sample.ttft is not None and 0.09 < sample.ttft < 0.4 for sample in samples)
+    assert {(sample.text_bytes, sample.encoding) for sample in samples} == {((1, 1), "gzip" if gzip else None)}
+    assert all(0.04 < sample.gaps[0] < 0.3 for sample in samples)
 
 
 @pytest.mark.parametrize("drive", DRIVERS)
