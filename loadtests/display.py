@@ -26,6 +26,10 @@ WINDOW = 5.0
 PLAIN_INTERVAL = 5.0
 REDRAW_INTERVAL = 0.05
 T = TypeVar("T")
+LEGEND = (
+    "goodput: offered load answered within the SLO; attempts: at Claude, per request; "
+    "$/1,000: what a thousand such answers cost at Claude's prices"
+)
 COLOURS = {"pass": "green", "fail": "red", "invalid": "yellow", "skipped": "dim"}
 
 
@@ -168,7 +172,7 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
     """The before/after table, predictions beside measurements, the verdict and why."""
     console.print()
     console.print(before_after(summary, [phase.name for phase in scenario.phases if phase.judge]))
-    console.print("goodput: offered load answered within the SLO; attempts: at Claude, per request", style="dim")
+    console.print(LEGEND, style="dim")
     if summary["expectations"]:
         console.print()
         console.print(expectations(summary["expectations"]))
@@ -187,7 +191,9 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
 
 
 def before_after(summary: Row, judged: Sequence[str]) -> Table:
-    table = _table("variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "recovery")
+    table = _table(
+        "variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "$/1,000", "recovery"
+    )
     for column in table.columns[2:]:
         column.justify = "right"
     for name, variant in summary["variants"].items():
@@ -203,6 +209,7 @@ def before_after(summary: Row, judged: Sequence[str]) -> Table:
                 _seconds(figures["e2e"]["p50"]),
                 _seconds(figures["e2e"]["p99"]),
                 f"{figures['wasted_output_tokens']:,}",
+                _dollars(figures["cost"]["usd_per_good"]),
                 _seconds(variant["recovery_s"]) if last else "",
             )
     return table
@@ -290,6 +297,11 @@ def _exact(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _dollars(usd_per_good: float | None) -> str:
+    """For a thousand useful answers: a single one costs fractions of a cent."""
+    return "-" if usd_per_good is None else f"{1000 * usd_per_good:,.2f}"
 
 
 def _seconds(value: float | None) -> str:

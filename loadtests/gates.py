@@ -20,6 +20,7 @@ RATIOS = (
     *("goodput_ratio", "error_ratio", "hidden_error_ratio", "amplification", "refused_ratio", "waited_ratio"),
     *("wasted_ratio", "connections_per_request"),
 )
+COST = ("tokens", "tokens_per_good", "usd", "wasted_usd", "usd_per_good")
 DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag", "queue_wait")
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
 LAG = "gateway_lag"  # of which only the longest is known
@@ -30,6 +31,7 @@ OF_A_VARIANT = ("recovery_s",)
 METRICS = frozenset(
     [*COUNTS, *RATES, *TOKENS, *RATIOS, *OF_A_VARIANT, f"{LAG}.max"]
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
+    + [f"cost.{part}" for part in COST]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
 )
 
@@ -82,7 +84,7 @@ def parse(text: str, variants: Collection[str], phases: Collection[str]) -> Gate
 
 
 def unknown_metric(path: str) -> str:
-    names = ", ".join([*RATIOS, *RATES, *OF_A_VARIANT, "e2e.p99", "ttft.p95", "outcomes.timeout"])
+    names = ", ".join([*RATIOS, *RATES, *OF_A_VARIANT, "e2e.p99", "ttft.p95", "outcomes.timeout", "cost.usd_per_good"])
     return f'no metric, phase or variant is called "{path}"; metrics are {names} and so on'
 
 

@@ -6,7 +6,18 @@ from loadtests import story, summary
 from loadtests.sample import Row
 
 SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "invalid": "⚠️ invalid", "skipped": "⏭️ skipped"}
-HEADS = ("variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted tokens", "recovery")
+HEADS = (
+    "variant",
+    "phase",
+    "goodput",
+    "attempts",
+    "errors",
+    "e2e p50",
+    "p99",
+    "wasted tokens",
+    "$/1,000 good",
+    "recovery",
+)
 
 
 def render(run: Row, *, about: str = "", command: str = "") -> str:
@@ -41,6 +52,7 @@ def before_after(run: Row) -> Iterator[tuple[str, ...]]:
                 story.duration(figures["e2e"]["p50"]),
                 story.duration(figures["e2e"]["p99"]),
                 story.number(figures["wasted_output_tokens"]),
+                story.dollars(figures["cost"]["usd_per_good"], 1000),
                 story.duration(variant["recovery_s"]) if phase == judged[-1] else "",
             )
 

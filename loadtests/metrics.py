@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
+from loadtests import cost
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
@@ -122,6 +123,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "output_tokens": sum(attempt["output_tokens"] for attempt in attempts),
         **_wasted(cohort, attempts_of),
         **_at_claude(attempts, len(cohort)),
+        "cost": cost.of(cohort, attempts_of, good),
         "goodput_rate": _ratio(good, seconds),
         **_meanwhile(observed, spans, seconds),
     }
@@ -192,9 +194,9 @@ def _wasted(cohort: Sequence[Sample], attempts_of: dict[str, list[Attempt]]) -> 
 
 def _at_claude(attempts: Sequence[Attempt], requests: int) -> Row:
     """What became of a cohort's attempts, and over how many connections they came. An attempt is refused when all it
-    got was an error's status, whatever the reason; its prompt was not read."""
+    got was an error's status, whatever the reason; its prompt was not read, nor that of who left Claude's queue."""
     refused = sum(map(_is_refused, attempts))
-    read = [attempt for attempt in attempts if not _is_refused(attempt)]
+    read = [attempt for attempt in attempts if cost.is_billed(attempt)]
     peers = {attempt["peer"] for attempt in attempts if attempt.get("peer")}
     return {
         "refused_attempts": refused,

@@ -29,7 +29,17 @@ from loadtests.target import Target
 TICK = 0.5
 MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "responders", "timeline")
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-VERSIONS = ("mockclaude", "anthropic", "fastapi", "gevent", "locust", "sse-starlette", "starlette", "uvicorn")
+VERSIONS = (
+    "mockclaude",
+    "anthropic",
+    "fastapi",
+    "genai-prices",
+    "gevent",
+    "locust",
+    "sse-starlette",
+    "starlette",
+    "uvicorn",
+)
 
 
 def rehearse(

@@ -45,9 +45,19 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}".replace(",", SPACE) if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def dollars(usd: float | None, times: int = 1) -> str:
+    """$0.62, and below a cent $0.00062: two digits that count."""
+    if usd is None:
+        return DASH
+    whole = usd * times
+    return f"${whole:,.2f}" if whole >= 0.1 or not whole else f"${whole:.2g}"
+
+
 def measure(metric: str, value: float | None) -> str:
     """A figure in the unit of its metric: `e2e.p95` is a duration, `goodput_ratio` a plain number."""
     name, _, part = metric.partition(".")
+    if name == "cost" and "usd" in part:
+        return dollars(value)
     return duration(value) if name in (*CLOCKS, "recovery_s") and part != "n" else number(value)
 
 

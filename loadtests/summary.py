@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import gates, metrics, rotation
+from loadtests import cost, gates, metrics, rotation
 from loadtests.load import Arrival
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
@@ -179,6 +179,9 @@ def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span]
     not_sent = sum(phases[span.name]["not_sent"] for span in judged)
     if not_sent:
         found.append(f"{not_sent} intended requests of judged phases were not sent")
+    unpriced = cost.without_price(observed.journal)
+    if unpriced:
+        found.append(f"no price is known of {', '.join(unpriced)}: the cost is not told")
     found += _journal_against_gateway(run, name, observed)
     return found
 

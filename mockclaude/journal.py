@@ -25,8 +25,9 @@ Outcome = Literal["complete", "turned_away", "rejected", "fault", "left"]
 class Record(NamedTuple):
     """A closed attempt. Times are seconds since T0; `queued` is how long it waited for a slot, got or not.
 
-    `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due. Of its
-    `input_tokens`, the prompt cache knew `cached_input_tokens`. `peer` is the port it came from: the connection. `sent`
+    `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due. `read`:
+    whether the prompt was read, which begins with a slot; of its `input_tokens` the prompt cache then knew
+    `cached_input_tokens` and took in `written_input_tokens`. `peer` is the port it came from: the connection. `sent`
     are the writes of a stream that had text in them.
     """
 
@@ -50,6 +51,8 @@ class Record(NamedTuple):
     fault: str | None
     first_token: float | None
     cached_input_tokens: int
+    written_input_tokens: int
+    read: bool
     peer: int | None
     sent: Sent
 
@@ -75,6 +78,8 @@ class Attempt:
         self.first_token: float | None = None
         self.input_tokens = 0
         self.cached_input_tokens = 0
+        self.written_input_tokens = 0
+        self.read = False
         self.fault: str | None = None
         self.charge: Charge | None = None
         self.sent = Sent()
@@ -179,6 +184,8 @@ class Journal:
             fault=attempt.fault,
             first_token=None if attempt.first_token is None else self._since(attempt.first_token),
             cached_input_tokens=attempt.cached_input_tokens,
+            written_input_tokens=attempt.written_input_tokens,
+            read=attempt.read,
             peer=attempt.peer,
             sent=attempt.sent,
         )

@@ -196,7 +196,8 @@ class Server:
 
         def plan() -> reply.Reply:
             usage = self._read(ask, prompts)
-            attempt.cached_input_tokens = usage.read
+            attempt.read, attempt.cached_input_tokens = True, usage.read
+            attempt.written_input_tokens = usage.written_5m + usage.written_1h
             if attempt.charge is not None:
                 attempt.charge.read(usage.read, self.clock.now())
             planned = reply.plan(ask, said, usage, self._profile(ask), draw)

@@ -107,6 +107,7 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         "error_ratio": 0.976,
         "e2e": {"p50": 2.36, "p99": None},
         "wasted_output_tokens": 30960,
+        "cost": {"usd_per_good": 0.0788},
     }
     summary = {
         "scenario": "small",
@@ -141,6 +142,7 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         "3.93 x",
         "2.36 s",
         "30,960",
+        "78.80",
         "0.7",
         "A·λ > c/S [1]",
         "error_ratio < 0.01",

@@ -8,8 +8,8 @@ def test_it_tells_the_verdict_the_figures_and_every_check(both: Written):
     page = markdown.render(both.judge(), about="Does it come back?", command="loadtests run small --seed 3")
 
     assert page.startswith("## ✅ pass: small\n\nDoes it come back?\n")
-    assert "| fixed | before | 100 % | 1 x | 0 % | 1 s | 1 s | 0 |  |" in page
-    assert "|  | after | 0 % | 1 x | 100 % | – | – | 320 | – |" in page
+    assert "| fixed | before | 100 % | 1 x | 0 % | 1 s | 1 s | 0 | $0.07 |  |" in page
+    assert "|  | after | 0 % | 1 x | 100 % | – | – | 320 | – | – |" in page
     assert "| naive.after | `goodput_ratio` | 0 | at most 0.5 | 0 | ✅ pass | theory |" in page
     assert "| `fixed.error_ratio &lt; 0.01` | fixed | 0 | ✅ pass |" in page
     assert page.endswith("```\nloadtests run small --seed 3\n```\n")

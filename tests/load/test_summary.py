@@ -26,7 +26,7 @@ PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
     "ttft_sent e2e service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
     "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
-    "connections_per_request goodput_rate throughput attempts_per_second peak_attempts gateway_lag"
+    "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag"
 )
 EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"
 
@@ -220,6 +220,7 @@ def test_an_answer_that_the_gateway_kept_needs_no_attempt_of_its_own(tmp_path: P
 
 def test_the_attempts_of_probes_are_of_no_cohort_and_no_difference(both: Written):
     probe = {"request_id": f"probe-fixed-{SEED}-000001", "t": 9.0, "queued": 0, "ended": 10.0, "outcome": "complete"}
+    probe |= {"status": 200, "model": "claude-haiku-4-5", "input_tokens": 1, "output_tokens": 1}
     before = both.judge()["variants"]["fixed"]["phases"]["after"]
 
     rundir.append(both.run.journal, [{"variant": "fixed", **probe}])

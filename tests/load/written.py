@@ -46,6 +46,7 @@ class Written:
         return {
             "variant": name,
             "request_id": arrival.request_id,
+            "model": "claude-haiku-4-5",
             "t": arrival.at,
             "wall": 100 + arrival.at,
             "queued": 0.0,

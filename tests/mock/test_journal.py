@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from mockclaude.journal import Journal
@@ -25,7 +27,7 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
     attempt = journal.open(HEADERS, 101.0, wall=1_000.0, peer=50_123)
     attempt.labels = ask.Labels("claude-haiku-4-5", True, "r1")
     attempt.status, attempt.queued, attempt.first_byte, attempt.input_tokens = 200, 0.25, 101.5, 7
-    attempt.cached_input_tokens = 5
+    attempt.cached_input_tokens, attempt.written_input_tokens, attempt.read = 5, 1, True
 
     attempt.close("complete", 103.0, output_tokens=120)
 
@@ -50,6 +52,8 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "fault": None,
         "first_token": None,
         "cached_input_tokens": 5,
+        "written_input_tokens": 1,
+        "read": True,
         "peer": 50_123,
         "sent": attempt.sent,
     }
@@ -219,5 +223,19 @@ async def test_a_record_says_what_the_prompt_cache_knew_and_which_connection_it_
         first, second = await claude.journal()
 
     assert (first["cached_input_tokens"], second["cached_input_tokens"]) == (0, 5715)
+    assert (first["written_input_tokens"], second["written_input_tokens"]) == (5715, 0)
     assert first["input_tokens"] == second["input_tokens"] > 5715
     assert first["peer"] == second["peer"] == 1
+
+
+async def test_the_prompt_of_who_left_in_the_queue_was_never_read(mocked, steady):
+    async with mocked(latency=steady, capacity={"slots": 1, "queue": 5}) as claude:
+        served = claude.ask("first")
+        await asyncio.sleep(0.1)
+        waiting = claude.ask("second")
+        await asyncio.sleep(0.1)
+        await waiting.leave()
+        await served.ended()
+        found = await claude.journal()
+
+    assert {record["outcome"]: record["read"] for record in found} == {"left": False, "complete": True}
