@@ -26,6 +26,7 @@ WINDOW = 5.0
 PLAIN_INTERVAL = 5.0
 REDRAW_INTERVAL = 0.05
 T = TypeVar("T")
+WIDE = 90  # columns: from here on every figure of the table has its place
 LEGEND = (
     "goodput: offered load answered within the SLO; attempts: at Claude, per request; "
     "$/1,000: what a thousand such answers cost at Claude's prices"
@@ -171,7 +172,8 @@ class Progress:
 def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario) -> None:
     """The before/after table, predictions beside measurements, the verdict and why."""
     console.print()
-    console.print(before_after(summary, [phase.name for phase in scenario.phases if phase.judge]))
+    judged = [phase.name for phase in scenario.phases if phase.judge]
+    console.print(before_after(summary, judged, wide=console.width >= WIDE))
     console.print(LEGEND, style="dim")
     if summary["expectations"]:
         console.print()
@@ -190,10 +192,10 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
     )
 
 
-def before_after(summary: Row, judged: Sequence[str]) -> Table:
-    table = _table(
-        "variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "$/1,000", "recovery"
-    )
+def before_after(summary: Row, judged: Sequence[str], *, wide: bool = True) -> Table:
+    """A row for each judged phase of each variant; a narrow one leaves the wasted tokens to their price."""
+    heads = ["variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "$/1,000", "recovery"]
+    table = _table(*(head for head in heads if wide or head != "wasted"))
     for column in table.columns[2:]:
         column.justify = "right"
     for name, variant in summary["variants"].items():
@@ -208,7 +210,7 @@ def before_after(summary: Row, judged: Sequence[str]) -> Table:
                 _percent(figures["error_ratio"]),
                 _seconds(figures["e2e"]["p50"]),
                 _seconds(figures["e2e"]["p99"]),
-                f"{figures['wasted_output_tokens']:,}",
+                *([f"{figures['wasted_output_tokens']:,}"] if wide else []),
                 _dollars(figures["cost"]["usd_per_good"]),
                 _seconds(variant["recovery_s"]) if last else "",
             )
