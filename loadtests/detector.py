@@ -54,15 +54,16 @@ class Sent(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """One piece as the caller got it, on its clock; `wire`: its bytes on the wire, framing and all, when other."""
+    """One piece as the caller got it, on its clock; `wire`: its bytes on the wire, framing and all, when other. Of
+    pieces that came in one read, the first may have them all."""
 
     at: float
     size: int
-    wire: int = 0
+    wire: int | None = None
 
     @property
     def bytes(self) -> int:
-        return self.wire or self.size
+        return self.size if self.wire is None else self.wire
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,16 @@ def judge(traces: Iterable[Trace], offset: float | None = None) -> Finding | Non
         lost=sum(reply.lost for reply in replies),
     )
     return _measured(finding, [reply for reply in held if reply.cause == cause])
+
+
+def lags(traces: Iterable[Trace], offset: float) -> list[float]:
+    """How late each piece of text came that was sent."""
+    return [delay - offset for trace in traces for delay in _delays(_comparable(trace))[0]]
+
+
+def least_delay(trace: Trace) -> float | None:
+    """By the two clocks as they are; None when nothing came."""
+    return min(_delays(_comparable(trace))[0], default=None)
 
 
 def batches(trace: Trace) -> list[Batch]:

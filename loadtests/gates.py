@@ -18,10 +18,11 @@ RATES = ("throughput", "goodput_rate", "attempts_per_second", "peak_attempts")
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "wasted_output_tokens")
 RATIOS = (
     *("goodput_ratio", "error_ratio", "hidden_error_ratio", "amplification", "refused_ratio", "waited_ratio"),
-    *("wasted_ratio", "connections_per_request"),
+    *("wasted_ratio", "connections_per_request", "held_ratio"),
 )
 COST = ("tokens", "tokens_per_good", "usd", "wasted_usd", "usd_per_good")
-DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "dispatch_lag", "queue_wait")
+DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "added_lag", "dispatch_lag", "queue_wait")
+BATCHES = ("batch_interval", "batch_bytes")  # in which text came that was held
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
 LAG = "gateway_lag"  # of which only the longest is known
 CLOCKS = (*DISTRIBUTIONS, LAG)
@@ -29,7 +30,7 @@ CLOCKS = (*DISTRIBUTIONS, LAG)
 OF_A_VARIANT = ("recovery_s",)
 
 METRICS = frozenset(
-    [*COUNTS, *RATES, *TOKENS, *RATIOS, *OF_A_VARIANT, f"{LAG}.max"]
+    [*COUNTS, *RATES, *TOKENS, *RATIOS, *BATCHES, *OF_A_VARIANT, f"{LAG}.max"]
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
     + [f"cost.{part}" for part in COST]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]

@@ -5,12 +5,14 @@ A cohort is the requests whose intended start lies in a phase, with all their at
 
 import bisect
 import dataclasses
+import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from loadtests import cost
+from loadtests import cost, detector, held
+from loadtests.detector import Finding, Trace
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
@@ -40,6 +42,15 @@ class Observed:
     samples: Sequence[Sample]
     journal: Sequence[Attempt]
     lags: Sequence[Lag] | None = None
+
+    @functools.cached_property
+    def traces(self) -> dict[str, Trace]:
+        """Of each stream, what was sent and what came, by the id of its request."""
+        return held.traces(self.samples, self.attempts_of())
+
+    @functools.cached_property
+    def offset(self) -> float:
+        return held.offset(self.traces.values())
 
     def attempts_of(self) -> dict[str, list[Attempt]]:
         found: dict[str, list[Attempt]] = defaultdict(list)
@@ -98,9 +109,10 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
     """The figures of the requests whose intended start lies in one of `spans`: a phase of summary.json."""
     seconds = sum(span.end - span.start for span in spans)
     offered = sum(any(span.holds(at) for span in spans) for at in observed.offered)
-    cohort = [sample for sample in observed.samples if any(span.holds(sample.intended) for span in spans)]
+    cohort = _cohort(observed, spans)
     attempts_of = observed.attempts_of()
     attempts = [attempt for sample in cohort for attempt in attempts_of.get(sample.request_id, [])]
+    traces = traces_of(observed, cohort)
     outcomes = Counter(sample.outcome for sample in cohort)
     good = sum(is_good(sample, slo) for sample in cohort)
     bad = len(cohort) - outcomes["complete"] - outcomes["left"]
@@ -116,7 +128,8 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "error_ratio": _ratio(bad, len(cohort)),
         "hidden_error_ratio": _ratio(sum(map(_hides_an_error, cohort)), len(cohort)),
         "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
-        **_distributions(cohort, waits),
+        **_distributions(cohort, waits, detector.lags(traces, observed.offset)),
+        **_batches(detector.judge(traces, observed.offset)),
         "attempts": len(attempts),
         "amplification": _ratio(len(attempts), len(cohort)),
         "waited_ratio": _ratio(sum(wait > 0 for wait in waits), len(waits)),
@@ -127,6 +140,15 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "goodput_rate": _ratio(good, seconds),
         **_meanwhile(observed, spans, seconds),
     }
+
+
+def traces_of(observed: Observed, cohort: Sequence[Sample]) -> list[Trace]:
+    return [observed.traces[sample.request_id] for sample in cohort if sample.request_id in observed.traces]
+
+
+def holding(observed: Observed, spans: Sequence[Span]) -> Finding | None:
+    """What held the text of the streams that were meant to start in one of `spans`."""
+    return detector.judge(traces_of(observed, _cohort(observed, spans)), observed.offset)
 
 
 def recovery(observed: Observed, scenario: Scenario) -> float | None:
@@ -174,6 +196,19 @@ def series(observed: Observed, scenario: Scenario) -> Series:
         "ttft_p95": _percentiles(complete, lambda sample: sample.ttft, 0.95, seconds),
         "e2e_p50": _percentiles(complete, lambda sample: sample.e2e, 0.5, seconds),
         "e2e_p95": _percentiles(complete, lambda sample: sample.e2e, 0.95, seconds),
+    }
+
+
+def _cohort(observed: Observed, spans: Sequence[Span]) -> list[Sample]:
+    return [sample for sample in observed.samples if any(span.holds(sample.intended) for span in spans)]
+
+
+def _batches(finding: Finding | None) -> Row:
+    """Whether streams were held, and in what batches they came then."""
+    return {
+        "held_ratio": None if finding is None else _rounded(finding.share, 6),
+        "batch_interval": None if finding is None else _rounded(finding.batch_interval, 6),
+        "batch_bytes": None if finding is None else _rounded(finding.batch_bytes, 1),
     }
 
 
@@ -246,16 +281,18 @@ def _longest_lag(lags: Sequence[Lag] | None, spans: Sequence[Span]) -> float | N
     return max(met, default=0.0)
 
 
-def _distributions(cohort: Sequence[Sample], waits: Sequence[float]) -> Row:
-    """Latency is of the complete; the dispatch lag of all that was sent; `waits` of attempts in Claude's queue."""
+def _distributions(cohort: Sequence[Sample], waits: Sequence[float], lags: Sequence[float]) -> Row:
+    """Latency is of the complete; the dispatch lag of all that was sent; `waits` of attempts in Claude's queue; `lags`
+    of pieces of text."""
     complete = [sample for sample in cohort if sample.outcome == "complete"]
     values: dict[str, Iterable[float | None]] = {
         name: [getattr(sample, name) for sample in complete]
         for name in DISTRIBUTIONS
-        if name not in ("itl", "queue_wait")
+        if name not in ("itl", "queue_wait", "added_lag")
     }
     values["itl"] = [gap for sample in complete for gap in sample.gaps]
     values["queue_wait"] = waits
+    values["added_lag"] = lags
     values["dispatch_lag"] = [sample.dispatch_lag for sample in cohort]
     return {name: distribution(values[name]) for name in DISTRIBUTIONS}
 

@@ -87,6 +87,7 @@ def _figures() -> Row:
         **_each(gates.RATES, MEASURED),
         **_each(gates.TOKENS, COUNT),
         **_each(gates.RATIOS, MEASURED),
+        **_each(gates.BATCHES, MEASURED),
         **_each(gates.DISTRIBUTIONS, {"$ref": "#/$defs/distribution"}),
         cost=_object(**_each(gates.COST, MEASURED) | {"tokens": COUNT}),
         outcomes={"type": "object", "properties": _each(OUTCOMES, COUNT), "additionalProperties": False},

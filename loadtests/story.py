@@ -58,7 +58,7 @@ def measure(metric: str, value: float | None) -> str:
     name, _, part = metric.partition(".")
     if name == "cost" and "usd" in part:
         return dollars(value)
-    return duration(value) if name in (*CLOCKS, "recovery_s") and part != "n" else number(value)
+    return duration(value) if name in (*CLOCKS, "recovery_s", "batch_interval") and part != "n" else number(value)
 
 
 def tell(variant: str, summary: Row, series: Mapping[str, Series]) -> str:

@@ -182,6 +182,9 @@ def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span]
     unpriced = cost.without_price(observed.journal)
     if unpriced:
         found.append(f"no price is known of {', '.join(unpriced)}: the cost is not told")
+    holding = metrics.holding(observed, judged)
+    if holding is not None and holding.cause != "none":
+        found.append(str(holding))
     found += _journal_against_gateway(run, name, observed)
     return found
 

@@ -24,7 +24,8 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
 KEYS = "schema scenario verdict reasons seed slo phases variants expectations gates findings machine versions"
 PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
-    "ttft_sent e2e service_time itl tpot dispatch_lag queue_wait attempts amplification waited_ratio output_tokens "
+    "ttft_sent e2e service_time itl tpot added_lag dispatch_lag queue_wait held_ratio batch_interval batch_bytes "
+    "attempts amplification waited_ratio output_tokens "
     "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
     "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag"
 )
@@ -44,6 +45,22 @@ def test_the_summary_has_the_keys_that_later_tools_read(both: Written):
     assert set(found["expectations"][0]) == set(EXPECTATION_KEYS.split())
     assert set(found["gates"][0]) == {"gate", "variant", "phase", "measured", "status"}
     json.dumps(found)
+
+
+def test_text_that_was_held_on_the_way_is_a_finding(both: Written):
+    at_the_end = {"first_delta": 9.5, "gaps": [0.0] * 9, "text_bytes": [5] * 10, "wire_bytes": [900, *[0] * 9]}
+    held = {"request_id": "fixed-3-000900", "intended": 8.5, "sent": 8.5, "ended": 9.6, "outcome": "complete"}
+    row = {"status": 200, "error": None, "input_tokens": 1, "output_tokens": 10, **held, **at_the_end}
+    rundir.append(both.run.samples, [{"variant": "fixed", "encoding": "gzip", **row}])
+    sent = [[0.1 + k / 10, 5] for k in range(10)]
+    attempt = {**next(rundir.rows(both.run.journal)), "variant": "fixed", "request_id": row["request_id"], "t": 8.5}
+    rundir.append(both.run.journal, [{**attempt, "sent": sent}])
+    rundir.append(both.run.log("fixed", "gateway"), [{"event": "attempt", "request_id": row["request_id"]}])
+
+    [finding] = [finding for finding in both.judge()["findings"] if "late" in finding]
+
+    assert finding.startswith("fixed: events came ")
+    assert finding.endswith("in 100% of the replies: held where the stream is compressed")
 
 
 def test_a_failed_expectation_fails_its_variant_and_the_run_and_is_named(tmp_path: Path, small: Scenario):
