@@ -237,6 +237,11 @@ class Driver:
             for action in self.server.put(name, step.toxics)
         ]
 
+    def restart(self) -> None:
+        """All of the timeline lies ahead again, and nothing of it is in force."""
+        self.undo()
+        self._done = 0
+
     def undo(self) -> None:
         """No hop has a toxic any more; every hop is tried, and the first failure raised."""
         self._done = len(self.steps)

@@ -26,6 +26,8 @@ BATCHES = ("batch_interval", "batch_bytes")  # in which text came that was held
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
 LAG = "gateway_lag"  # of which only the longest is known
 CLOCKS = (*DISTRIBUTIONS, LAG)
+USAGE = ("rss", "cpu")  # of each program that was looked at
+PROGRAMS = ("load", "gateway", "mock", "nginx", "toxiproxy", "redis")
 # Of a whole variant; every other metric is of a phase, or of all judged phases together.
 OF_A_VARIANT = ("recovery_s",)
 
@@ -34,6 +36,7 @@ METRICS = frozenset(
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
     + [f"cost.{part}" for part in COST]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
+    + [f"{name}.{program}" for name in USAGE for program in PROGRAMS]
 )
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {

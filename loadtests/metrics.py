@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from loadtests import cost, detector, held
+from loadtests import cost, detector, held, usage
 from loadtests.detector import Finding, Trace
 from loadtests.gates import DISTRIBUTIONS
 from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
+from loadtests.usage import Use
 
 Attempt = Row
 """One journal record (see the mock's journal)."""
@@ -35,13 +36,14 @@ class Lag(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """What one variant's run left behind: the schedule, the callers' samples, the mock's journal, and the lags of the
-    gateway's event loop, if it told of any."""
+    """What one variant's run left behind: the schedule, the callers' samples, the mock's journal, the lags of the
+    gateway's event loop, if it told of any, and what the programs took of the machine."""
 
     offered: Sequence[float]
     samples: Sequence[Sample]
     journal: Sequence[Attempt]
     lags: Sequence[Lag] | None = None
+    uses: Sequence[Use] = ()
 
     @functools.cached_property
     def traces(self) -> dict[str, Trace]:
@@ -154,7 +156,7 @@ def holding(observed: Observed, spans: Sequence[Span]) -> Finding | None:
 def recovery(observed: Observed, scenario: Scenario) -> float | None:
     """Seconds from the end of the last timeline entry to the first second from which every 3 s window, until the last
     judged phase ends, has a goodput ratio of at least 0.9. None: it never came back, or nothing was done to it."""
-    ends = [entry["at"] + entry["for"] for entry in scenario.mock_config().get("timeline", [])]
+    ends = [entry["at"] + entry["for"] for entry in scenario.triggers()]
     if not ends:
         return None
     trigger_end = max(ends)
@@ -183,7 +185,7 @@ def series(observed: Observed, scenario: Scenario) -> Series:
             running.append((start, attempt["ended"]))
     return {
         "phases": [dataclasses.asdict(span) for span in scenario.spans()],
-        "faults": [_fault(entry) for entry in scenario.mock_config().get("timeline", [])],
+        "faults": [_fault(entry) for entry in scenario.triggers()],
         "t": list(range(seconds)),
         "offered": _counts(observed.offered, seconds),
         "goodput": _counts(good, seconds),
@@ -262,6 +264,7 @@ def _meanwhile(observed: Observed, spans: Sequence[Span], seconds: float) -> Row
         "attempts_per_second": _ratio(sum(_between(came, span.start, span.end) for span in spans), seconds),
         "peak_attempts": round(max(_most(came, span) for span in spans) / PEAK_WINDOW, 6),
         "gateway_lag": {"max": _longest_lag(observed.lags, spans)},
+        **usage.figures(observed.uses, [(span.start, span.end) for span in spans]),
     }
 
 

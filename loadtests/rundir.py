@@ -12,6 +12,7 @@ from loadtests.errors import CannotRun
 from loadtests.metrics import Attempt, Lag
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Scenario
+from loadtests.usage import Use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RunDir:
         self.samples = path / "samples.jsonl"
         self.journal = path / "journal.jsonl"
         self.events = path / "events.jsonl"
+        self.usage = path / "usage.jsonl"
         self.scenario = path / "scenario.yaml"
         self.about = path / "run.json"
         self.summary = path / "summary.json"
@@ -47,7 +49,7 @@ class RunDir:
         self.start_over()
 
     def start_over(self) -> None:
-        for path in (self.samples, self.journal, self.events):
+        for path in (self.samples, self.journal, self.events, self.usage):
             path.write_text("", encoding="utf-8")
 
     def log(self, variant: str, program: str) -> Path:
@@ -84,6 +86,16 @@ class RunDir:
     def events_of(self, variant: str) -> list[Row]:
         return [row for row in rows(self.events) if row["variant"] == variant]
 
+    def t0_of(self, variant: str) -> float | None:
+        """When the load began, by the wall clock; None as long as it has not."""
+        return next((row["wall"] for row in self.events_of(variant) if row["event"] == "started"), None)
+
+    def usage_of(self, variant: str) -> list[Use]:
+        """What its programs took of the machine since T0."""
+        began = self.t0_of(variant)
+        own = [row for row in rows(self.usage) if row["variant"] == variant] if began is not None else []
+        return [Use(row["wall"] - began, row["program"], row["rss"], row["cpu"]) for row in own]
+
     def gateway_attempts(self, variant: str) -> Counter[str]:
         """How many attempts of each request the gateway's log says it sent: one attempt of its own is as many as the
         SDK below it made of it (`sends`)."""
@@ -96,14 +108,14 @@ class RunDir:
 
     def gateway_lags(self, variant: str) -> list[Lag] | None:
         """When its event loop stood still; None when there is no log of it, or no T0."""
-        started = next((row for row in self.events_of(variant) if row["event"] == "started"), None)
+        began = self.t0_of(variant)
         log = self.log(variant, "gateway")
-        if started is None or not log.is_file():
+        if began is None or not log.is_file():
             return None
         lags = []
         for row in rows(log):
             if row.get("event") == "loop_lag":
-                end = datetime.fromisoformat(row["timestamp"]).timestamp() - started["wall"]
+                end = datetime.fromisoformat(row["timestamp"]).timestamp() - began
                 lags.append(Lag(end - row["seconds"], row["seconds"]))
         return lags
 

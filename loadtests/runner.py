@@ -16,9 +16,11 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import client, figures, report, rundir, stack, summary
+from loadtests import client, figures, report, rundir, stack, summary, usage
+from loadtests.chaos import ToxiproxyError
 from loadtests.document import Document
 from loadtests.errors import CannotRun, InvalidRun, ScenarioError
+from loadtests.hops import Stack
 from loadtests.plan import VARIABLE, Plan
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
@@ -69,11 +71,12 @@ class Rehearsal:
     target: Target | None = None
 
     def __post_init__(self) -> None:
-        self.mock = Program("mock", self.run.log(self.variant, "mock"))
-        self.gateway = Program("gateway", self.run.log(self.variant, "gateway"))
+        self.scenario = self.scenario.of(self.variant)
+        self.stack = Stack(self.run, self.variant, self.scenario.parsed_network())
+        self.mock, self.gateway = self.stack.mock, self.stack.gateway
         self.load = Program("load generator", self.run.log(self.variant, "load"))
         self._saved = 0
-        self.scenario = self.scenario.of(self.variant)
+        self._looked = 0.0
 
     def execute(self) -> None:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
@@ -90,19 +93,17 @@ class Rehearsal:
             self._prove_the_canary(witness)
             yield witness
         finally:
-            stack.stop(self.load, self.gateway, self.mock)
+            stack.stop(self.load, *self.stack.programs)
 
     def _start_stack(self) -> Mock:
-        config = self.run.log(self.variant, "mock").with_suffix(".json")
-        config.write_text(json.dumps(self._mock_config(), indent=2) + "\n", encoding="utf-8")
-        self.mock.start(["mockclaude", "serve", "--config", str(config.resolve())], {})
-        self.gateway.start(["gateway_under_test"], self._gateway_environment())
-        self.mock.wait_until_healthy("/_mock/health")
-        self.gateway.wait_until_healthy("/readyz")
+        self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
         return Mock(self.mock.url)
 
     def _aimed_at(self, target: Target) -> Mock:
+        if needs := self.scenario.programs([self.variant]):
+            raise CannotRun(f"--target: {' and '.join(needs)} of this scenario can only be put before our own gateway")
         self.gateway.url, self.mock.url = target.gateway, target.mock
+        self.stack.entrance = target.gateway
         witness = Mock(target.mock)
         try:
             witness.configure({**dict.fromkeys(MOCK_SECTIONS), **self._mock_config()})  # null: the default again
@@ -122,7 +123,7 @@ class Rehearsal:
             scenario=str(self.run.scenario.resolve()),
             variant=self.variant,
             seed=self.seed,
-            gateway=self.gateway.url,
+            gateway=self.stack.entrance,
             mock=self.mock.url,
             key=self._key,
             samples=str(self.run.samples.resolve()),
@@ -141,6 +142,7 @@ class Rehearsal:
         silent_since = time.monotonic()
         while not until():
             self._demand_life()
+            self._look_at_usage()
             try:
                 self.save_journal(witness)
                 self.show(self.variant, witness.stats())
@@ -148,12 +150,14 @@ class Rehearsal:
             except requests.RequestException as error:
                 if time.monotonic() - silent_since > stack.START_TIMEOUT:
                     self._died(f"the mock no longer answers: {error}")
-            time.sleep(TICK)
+            self._steer_the_network(time.monotonic() + TICK)
+        self._demand_life()
 
     def read_to_the_end(self, witness: Mock) -> None:
         """Stop the gateway, which logs what it leaves open; then nothing can reach the mock any more, and its journal
         has an end. Raises InvalidRun when the load or the mock ended before their time."""
-        stack.stop(self.load, self.gateway)
+        stack.stop(self.load)
+        self.stack.stop_callers()
         self._demand_life(self.mock)
         if not self.has_happened("ended"):
             self._died(f"the load generator stopped before the load was sent: {self.load.last_words()}")
@@ -172,8 +176,27 @@ class Rehearsal:
             rundir.append(self.run.journal, [{"variant": self.variant, **record} for record in records])
             self._saved += len(records)
 
+    def _steer_the_network(self, until: float) -> None:
+        """Change toxics as they fall due, and wait, `until` then (monotonic)."""
+        while (left := until - time.monotonic()) > 0:
+            try:
+                changes, due = self.stack.steer(self.run.t0_of(self.variant), time.time())
+            except ToxiproxyError as error:
+                self._demand_life()
+                self._died(str(error))
+            for change in changes:
+                self.run.note(self.variant, "toxic", **change._asdict())
+            time.sleep(min(left, due))
+
+    def _look_at_usage(self) -> None:
+        if time.monotonic() - self._looked >= usage.EVERY:
+            self._looked = time.monotonic()
+            pids = {program.name: program.pid for program in self.stack.programs if program.runs}
+            rows = usage.look({**pids, "load": self.load.pid}, time.time())
+            rundir.append(self.run.usage, [{"variant": self.variant, **row} for row in rows])
+
     def _demand_life(self, *programs: Program) -> None:
-        for program in programs or (self.mock, self.gateway, self.load):
+        for program in programs or (*self.stack.programs, self.load):
             if program.exit_code is not None and (program is not self.load or program.exit_code != 0):
                 if not self.has_happened("started"):
                     raise CannotRun(f"{self.variant}: the {program.name} ended at start, {program.last_words()}")
@@ -187,20 +210,11 @@ class Rehearsal:
         self.run.note(self.variant, "died", message=message)
         raise InvalidRun(f"{self.variant}: {message}")
 
-    def _gateway_environment(self) -> dict[str, str]:
-        """The spend guard's second half: the only Claude the gateway knows is the mock."""
-        return {
-            **stack.environment_of({"drain": stack.DRAIN, **self.scenario.gateway_settings(self.variant)}),
-            "ANTHROPIC_BASE_URL": self.mock.url,
-            "ANTHROPIC_API_KEY": "sk-mock",
-            "VALID_API_KEYS": client.KEY,
-        }
-
     def _prove_the_canary(self, witness: Mock) -> None:
         name = f"canary-{uuid.uuid4().hex}"  # a new one: a mock that runs already may remember another run's
         try:
             witness.reset()  # programs start slowly, and the gateway would remember what the timeline has for later
-            status = stack.ask_gateway(self.gateway.url, client.canary(self.scenario.load, name, self._key))
+            status = stack.ask_gateway(self.stack.entrance, client.canary(self.scenario.load, name, self._key))
             seen = any(record["request_id"] == name for records in witness.drain() for record in records)
         except requests.RequestException as error:
             raise CannotRun(f"{self.variant}: the canary request failed: {error}") from None

@@ -16,17 +16,19 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from loadtests import arrivals, document, gates, problems, rate
+from loadtests import arrivals, document, gates, network, problems, rate, section
 from loadtests.arrivals import Trace
 from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
 from loadtests.field import Name, NotNegative, Number, Positive, Section, Switch
 from loadtests.gates import Gate
 from loadtests.load import Arrival, Load, schedule
+from loadtests.network import Network
 from loadtests.rate import Rate, Stretch
 
 MOST_REQUESTS = 1_000_000
-OF_ALL = ("load", "mock")  # sections of the scenario that a variant may change; the rest of it is the gateway's
+OF_ALL = ("load", "mock", "network")
+"""Sections of the scenario that a variant may change; the rest of it is the gateway's."""
 ClockName = Literal["real", "virtual"]
 
 
@@ -79,15 +81,17 @@ class Map(Section):
 
 
 class Scenario(Section):
-    """`clock`: which clock it may run on. `needs`: what exists only outside this process, so that it must be real."""
+    """`clock`: which clock it may run on. `needs`: what exists only outside this process, so that it must be real; what
+    the network is made of is known without it."""
 
     about: str
     clock: Literal["either", "real", "virtual"] = "either"
-    needs: list[Literal["threads", "processes", "nginx", "toxiproxy", "redis"]] = Field(default_factory=list)
+    needs: list[Literal["threads", "processes"]] = Field(default_factory=list)
     slo: Slo = Slo()
     load: Load
     phases: Annotated[list[Phase], Field(min_length=1)]
     mock: Tree = Field(default_factory=dict)
+    network: Tree = Field(default_factory=dict)
     gateway: Tree = Field(default_factory=dict)
     variants: dict[Name, Tree] = Field(default_factory=lambda: dict[str, Tree](default={}))
     expect: list[Expectation] = Field(default_factory=list)
@@ -111,11 +115,11 @@ class Scenario(Section):
         return document.merge(self.gateway, own)
 
     def of(self, variant: str) -> "Scenario":
-        """The scenario as this variant meets it: its own `load` and `mock` laid on those of all."""
-        own = self.variants[variant]
-        load = document.merge(self.load.model_dump(), own.get("load") or {})
-        mock = document.merge(self.mock, own.get("mock") or {})
-        return self.model_copy(update={"load": Load.model_validate(load), "mock": mock})
+        """The scenario as this variant meets it: its own `load`, `mock` and `network` laid on those of all."""
+        own = {name: self.variants[variant].get(name) or {} for name in OF_ALL}
+        laid: Tree = {name: document.merge(getattr(self, name), own[name]) for name in ("mock", "network")}
+        load = document.merge(self.load.model_dump(), own["load"])
+        return self.model_copy(update={"load": Load.model_validate(load), **laid})
 
     def arrivals(self, seed: int, variant: str) -> list[Arrival]:
         """When the requests of this variant are meant to start, and what each asks."""
@@ -129,20 +133,37 @@ class Scenario(Section):
 
     def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""
-        given = {section: value for section, value in self.mock.items() if value is not None}
-        entries = given.get("timeline")
-        if not isinstance(entries, list):
-            return given
-        spans = {span.name: span for span in self.spans()}
-        return {**given, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
+        return self._timed(self.mock)
+
+    def parsed_network(self) -> Network:
+        """What lies between the programs. Raises section.Problem."""
+        return network.parse(self._timed(self.network))
+
+    def triggers(self) -> list[Tree]:
+        """What goes wrong for a while, in the mock or between the programs: `at`, `for`, and what it is."""
+        return [*self.mock_config().get("timeline", []), *self.parsed_network().windows()]
+
+    def programs(self, variants: Iterable[str] | None = None) -> list[str]:
+        """What must be installed for these variants, or for all."""
+        wanted = [self.of(name).parsed_network().programs for name in variants or self.variants]
+        return sorted({program for programs in wanted for program in programs})
 
     def choose_clock(self, asked: ClockName | None) -> ClockName:
         """Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
-        if self.needs and "virtual" in (asked, self.clock):
-            raise CannotRun(f"this scenario cannot run on virtual time: it needs {' and '.join(self.needs)}")
+        needs = [*self.needs, *self.programs()]
+        if needs and "virtual" in (asked, self.clock):
+            raise CannotRun(f"this scenario cannot run on virtual time: it needs {' and '.join(needs)}")
         if asked and self.clock not in ("either", asked):
             raise CannotRun(f"--clock {asked}: this scenario says clock: {self.clock}")
         return asked or ("virtual" if self.clock == "virtual" else "real")
+
+    def _timed(self, given: Tree) -> Tree:
+        """A section without what is null, and the phases of its timeline on the clock."""
+        kept = {key: value for key, value in given.items() if value is not None}
+        if not isinstance(entries := kept.get("timeline"), list):
+            return kept
+        spans = {span.name: span for span in self.spans()}
+        return {**kept, "timeline": [_on_the_clock(entry, spans) for entry in entries]}
 
     def parsed_gates(self) -> list[Gate]:
         return [gates.parse(text, self.variants, [phase.name for phase in self.phases]) for text in self.gates]
@@ -260,23 +281,38 @@ def _check_references(scenario: Scenario, source: Document) -> None:
         _check_expectation(expectation, ("expect", index), scenario, source)
     for index, own in enumerate(scenario.maps):
         _check_name(own.variant, scenario.variants, ("maps", index, "variant"), source)
-    _check_timeline(scenario.mock, ("mock", "timeline"), scenario, source)
+    for name in ("mock", "network"):
+        _check_timeline(getattr(scenario, name), (name, "timeline"), scenario, source)
+    _check_network(scenario, (), source)
+    for name in scenario.variants:
+        _check_network(scenario.of(name), ("variants", name), source)
+
+
+def _check_network(scenario: Scenario, root: tuple[str, ...], source: Document) -> None:
+    try:
+        scenario.parsed_network()
+    except section.Problem as problem:
+        own = (*root, *problem.loc)
+        where = own if own in source.places else problem.loc
+        raise ScenarioError(source.place(where), f"{problems.dotted(where, source)}: {problem.message}") from None
 
 
 def _check_own_sections(variant: str, scenario: Scenario, source: Document) -> None:
-    """A variant's own load and mock, and that what it meets as a whole can be sent."""
+    """A variant's own load, mock and network, and that what it meets as a whole can be sent."""
     root = ("variants", variant)
-    for section in OF_ALL:
-        given = scenario.variants[variant].get(section)
+    for name in OF_ALL:
+        given = scenario.variants[variant].get(name)
         if given is not None and not isinstance(given, dict):
-            where = (*root, section)
+            where = (*root, name)
             text = f"got {document.shown(given)}, expected a mapping of keys to values"
             raise ScenarioError(source.place(where), f"{problems.dotted(where, source)}: {text}")
     try:
         own = scenario.of(variant)
     except pydantic.ValidationError as error:
         raise problems.first(error, Load, source, (*root, "load")) from None
-    _check_timeline(scenario.variants[variant].get("mock") or {}, (*root, "mock", "timeline"), scenario, source)
+    for name in ("mock", "network"):
+        given = scenario.variants[variant].get(name) or {}
+        _check_timeline(given, (*root, name, "timeline"), scenario, source)
     _check_amount(own, source)
 
 
@@ -312,9 +348,9 @@ def _check_names(scenario: Scenario, source: Document) -> None:
             raise ScenarioError(source.place(("variants", name)), f'a variant and a phase are both called "{name}"')
 
 
-def _check_timeline(mock: Tree, root: tuple[str, ...], scenario: Scenario, source: Document) -> None:
-    """Only what is ours of it, the names of phases; the rest is the mock's to judge."""
-    entries = mock.get("timeline")
+def _check_timeline(given: Tree, root: tuple[str, ...], scenario: Scenario, source: Document) -> None:
+    """The names of phases; the rest is for those to judge whose section it is."""
+    entries = given.get("timeline")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "phase" in entry:
             path: tuple[str | int, ...] = (*root, index, "phase")

@@ -90,13 +90,18 @@ def _figures() -> Row:
         **_each(gates.BATCHES, MEASURED),
         **_each(gates.DISTRIBUTIONS, {"$ref": "#/$defs/distribution"}),
         cost=_object(**_each(gates.COST, MEASURED) | {"tokens": COUNT}),
-        outcomes={"type": "object", "properties": _each(OUTCOMES, COUNT), "additionalProperties": False},
+        outcomes=_some_of(OUTCOMES, COUNT),
+        **_each(gates.USAGE, _some_of(gates.PROGRAMS, NUMBER)),
         **{gates.LAG: _object(max=MEASURED)},
     )
 
 
 def _object(**properties: Row) -> Row:
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _some_of(names: Iterable[str], shape: Row) -> Row:
+    return {"type": "object", "properties": _each(names, shape), "additionalProperties": False}
 
 
 def _each(names: Iterable[str], shape: Row) -> Row:

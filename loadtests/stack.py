@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,30 +45,51 @@ class Program:
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], *, listens: bool = True) -> None:
         """Start `python -m` with `arguments`. A program that listens inherits its socket, already bound to a free port
         (`--fd`): no port can be lost between choosing and binding it."""
+        python = [sys.executable, "-P", "-m"]  # -P: what lies in the caller's folder is no module of ours
+        if not listens:
+            self._spawn([*python, *arguments], environment)
+            return
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            number = listener.fileno()
+            self._spawn([*python, *arguments, "--fd", str(number)], environment, (number,))
+
+    def start_other(self, command: Callable[[int], Sequence[str]]) -> None:
+        """Start what is no program of ours and cannot inherit a socket: `command` gets a free port, which nobody else
+        can take until it listens there (or has ended)."""
         with contextlib.ExitStack() as held:
-            descriptors: tuple[int, ...] = ()
-            if listens:
-                listener = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-                descriptors = (listener.fileno(),)
-                arguments = [*arguments, "--fd", str(listener.fileno())]
-                self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            log = held.enter_context(self.log.open("ab"))
+            port = held.enter_context(_reserved())
+            self.url = f"http://127.0.0.1:{port}"
+            self._spawn(command(port), {})
+            self._wait(self._is_open, f"did not open port {port}")
+
+    def _spawn(self, command: Sequence[str], environment: Mapping[str, str], passed: Sequence[int] = ()) -> None:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *arguments],  # -P: what lies in the caller's folder is no module of ours
-                cwd=self.log.parent,  # nor a locust.conf of it the load's
+                command,
+                cwd=self.log.parent,  # where no locust.conf of the caller is
                 env={**clean_environment(os.environ), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=descriptors,
+                pass_fds=passed,
                 start_new_session=True,  # Ctrl-C is for the runner, which then stops its programs in order
                 preexec_fn=die_with_parent,
             )
 
     @property
+    def address(self) -> str:
+        """host:port"""
+        return self.url.removeprefix("http://")
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs (or never started)."""
         return self._process.poll() if self._process else None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -77,15 +98,23 @@ class Program:
 
     def wait_until_healthy(self, path: str) -> None:
         """Raises CannotRun when it ends or does not answer in time."""
+        self._wait(lambda: _answers(self.url + path), f"did not answer {path}")
+
+    def _wait(self, ready: Callable[[], bool], or_else: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if self.exit_code is not None:
                 raise CannotRun(f"the {self.name} ended at start, {self.last_words()}")
-            with contextlib.suppress(requests.RequestException):
-                if _session().get(self.url + path, timeout=CONTROL_TIMEOUT).status_code == 200:
-                    return
+            if ready():
+                return
             time.sleep(0.05)
-        raise CannotRun(f"the {self.name} did not answer {path} within {START_TIMEOUT:.0f} s, {self.last_words()}")
+        raise CannotRun(f"the {self.name} {or_else} within {START_TIMEOUT:.0f} s, {self.last_words()}")
+
+    def _is_open(self) -> bool:
+        host, _, port = self.address.partition(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=CONTROL_TIMEOUT):
+            return True
+        return False
 
     def last_words(self, lines: int = 3) -> str:
         """How it ended and the end of its log, for a message."""
@@ -225,6 +254,24 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith(STRIPPED) and name.upper() not in PROXIES
     }
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"}
+
+
+@contextlib.contextmanager
+def _reserved() -> Iterator[int]:
+    """A free port, bound and not listening. Linux lets another program bind and listen there meanwhile that allows the
+    reuse of addresses (which servers do), but gives the port to nobody who asks for any."""
+    with socket.socket() as holder:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            holder.setsockopt(socket.SOL_SOCKET, option, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return _session().get(url, timeout=CONTROL_TIMEOUT).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def _session() -> requests.Session:

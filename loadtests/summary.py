@@ -71,7 +71,8 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     scenario = scenario.of(name)
     arrivals = scenario.arrivals(seed, name)
     offered = [arrival.at for arrival in arrivals]
-    observed = Observed(offered, run.samples_of(name), run.journal_of(name), run.gateway_lags(name))
+    records = (run.samples_of(name), run.journal_of(name), run.gateway_lags(name), run.usage_of(name))
+    observed = Observed(offered, *records)
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]

@@ -189,6 +189,15 @@ def steps(entries: Iterable[Entry]) -> list[Step]:
     return found
 
 
+def told(harm: Harm) -> str:
+    """`latency 200, jitter 50 at claude`: what is not as usual of it, and where."""
+    usual = {each.name: each.default for each in dataclasses.fields(harm.toxic)}
+    fields = [f"{name} {value}" for name, value in vars(harm.toxic).items() if value != usual[name]]
+    kind = NAMES[type(harm.toxic)]
+    named = fields if any(field.startswith(f"{kind} ") for field in fields) else [kind, *fields]
+    return f"{', '.join(named)} at {harm.hop}"
+
+
 def as_config(harm: Harm) -> dict[str, object]:
     """The words of a scenario that give this harm."""
     return {"hop": harm.hop, "type": NAMES[type(harm.toxic)], **dataclasses.asdict(harm.toxic)}

@@ -1,14 +1,17 @@
 """What commands that rehearse do alike: check all before anything starts, say what comes, end with the verdict."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from loadtests import runner, scenario
+from loadtests import doctor, runner, scenario
+from loadtests.doctor import Here
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, InvalidRun
 from loadtests.rundir import RunDir
@@ -26,6 +29,11 @@ def prepare(
     variants = [variant for variant in experiment.variants if not chosen or variant in chosen]
     runner.check_settings(experiment, source, variants)
     return experiment, variants
+
+
+def demand(name: str, experiment: Scenario, variants: list[str]) -> None:
+    """Raises CannotRun when what these variants need beside our own programs is not installed: how to get it."""
+    doctor.demand(Path(name).stem, experiment.programs(variants), Here(os.environ))
 
 
 def rehearse_on(clock: ClockName, experiment: Scenario, variants: list[str]) -> Callable[..., None]:

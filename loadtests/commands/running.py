@@ -40,6 +40,8 @@ def run(
     if gateway is not None:
         aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
         rehearse = functools.partial(runner.rehearse, target=aimed)
+    else:
+        rehearsing.demand(name, experiment, variants)
     folder = runner.prepare(name, experiment, variants, seed, out, rehearsing.command())
     rehearsing.announce(console, experiment, variants, folder, real=chosen == "real")
     invalid: InvalidRun | None = None

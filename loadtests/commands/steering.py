@@ -26,6 +26,7 @@ def ui(
     console = display.console()
     experiment, variants = rehearsing.prepare(name, assignments, [variant] if variant else None)
     chosen = variants[-1]
+    rehearsing.demand(name, experiment, [chosen])
     if len(variants) > 1:
         console.print(f"variant: {chosen} (of {', '.join(variants)}; choose with --variant)")
     folder = runner.prepare(name, experiment, [chosen], seed, out, rehearsing.command())

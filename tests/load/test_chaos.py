@@ -292,6 +292,17 @@ def test_a_driver_does_the_last_of_what_is_due_and_undoes_every_hop(fake: Fake, 
     assert fake.asked[-1] == ("DELETE", "/proxies/claude/toxics/latency_downstream", None)
 
 
+def test_a_driver_that_is_restarted_has_all_of_its_timeline_ahead(fake: Fake, server: Toxiproxy):
+    driver = chaos.Driver(server, toxics.steps([Entry(0, 2, (Harm("claude", Latency(100)),))]))
+    first = driver.advance(1)
+
+    driver.restart()
+
+    assert server.in_force("claude") == ()
+    assert driver.next == 0
+    assert driver.advance(1) == first == [(0, "claude", "added latency_downstream on claude")]
+
+
 def test_a_proxy_in_the_callers_environment_is_not_used(server: Toxiproxy, monkeypatch: pytest.MonkeyPatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

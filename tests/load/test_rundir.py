@@ -10,6 +10,7 @@ from loadtests.metrics import Lag
 from loadtests.plan import Plan
 from loadtests.rundir import About, RunDir
 from loadtests.scenario import Scenario
+from loadtests.usage import Use
 
 ABOUT = About("small", 7, ["naive"], "loadtests run small --seed 7", {"cores": 2}, {"python": "3.11"})
 
@@ -66,6 +67,16 @@ def test_a_gateways_log_is_read_for_its_lags_and_the_attempts_that_were_sent(run
     assert run.gateway_attempts("naive") == {"a": 2, "c": 3}
     assert run.gateway_lags("naive") == [Lag(at=3.75, seconds=1.5)]
     assert run.gateway_lags("fixed") is None
+
+
+def test_what_the_programs_took_is_told_since_t0(run: RunDir):
+    row = {"variant": "naive", "wall": 1002.5, "program": "mock", "rss": 5, "cpu": 0.5}
+    rundir.append(run.usage, [row, {**row, "variant": "fixed"}])
+
+    assert (run.t0_of("naive"), run.usage_of("naive")) == (None, [])
+    run.note("naive", "started", suffix="", wall=1000.0)
+
+    assert run.usage_of("naive") == [Use(2.5, "mock", 5, 0.5)]
 
 
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path):

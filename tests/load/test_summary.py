@@ -27,7 +27,8 @@ PHASE_KEYS = (
     "ttft_sent e2e service_time itl tpot added_lag dispatch_lag queue_wait held_ratio batch_interval batch_bytes "
     "attempts amplification waited_ratio output_tokens "
     "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
-    "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag"
+    "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag "
+    "rss cpu"
 )
 EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"
 

@@ -1,0 +1,132 @@
+"""The stack of a variant: every program from Claude's end to the caller's, each hop in front of what is behind it."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from loadtests import chaos, doctor, nginx, stack
+from loadtests.chaos import Change, Driver, Toxiproxy
+from loadtests.client import KEY
+from loadtests.doctor import Here, Tool
+from loadtests.document import Tree
+from loadtests.network import Network
+from loadtests.nginx import Nginx
+from loadtests.rundir import RunDir
+from loadtests.sample import Row
+from loadtests.stack import Program
+from loadtests.toxics import steps
+
+LOOK = 0.05
+"""Seconds from one look for T0 to the next."""
+
+
+class Stack:
+    """`entrance` is where callers go, once it has been started: the gateway, or what stands before it."""
+
+    def __init__(self, run: RunDir, variant: str, between: Network) -> None:
+        self._run, self._variant, self._between = run, variant, between
+        self.mock, self.gateway = (Program(name, self._log(name)) for name in ("mock", "gateway"))
+        self.nginx = [Program(name, self._log(name).with_suffix("") / "error.log") for name in _names(between.nginx)]
+        self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops else None
+        self.redis = Program("redis", self._log("redis")) if between.redis else None
+        self.driver: Driver | None = None
+        self._began: float | None = None
+        self.entrance = ""
+
+    @property
+    def programs(self) -> list[Program]:
+        """All of it, from the caller to Claude."""
+        beside = [program for program in (self.toxiproxy, self.redis) if program is not None]
+        return [*self.nginx, self.gateway, *beside, self.mock]
+
+    def start(self, mock: Row, gateway: Tree) -> None:
+        """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
+        config = self._log("mock").with_suffix(".json")
+        config.write_text(json.dumps(mock, indent=2) + "\n", encoding="utf-8")
+        self.mock.start(["mockclaude", "serve", "--config", str(config.resolve())], {})
+        if self.toxiproxy is not None:
+            program = _installed(doctor.TOXIPROXY)
+            self.toxiproxy.start_other(lambda port: chaos.command(program, port))
+            self.driver = Driver(Toxiproxy(self.toxiproxy.url), steps(self._between.entries))
+        if self.redis is not None:
+            self.redis.start_other(lambda port: _redis(_installed(doctor.REDIS), port))
+        self.gateway.start(["gateway_under_test"], self._environment(gateway))
+        self.mock.wait_until_healthy("/_mock/health")
+        self.gateway.wait_until_healthy("/readyz")
+        behind = self._through("gateway", self.gateway.address)
+        for proxy, knobs in zip(reversed(self.nginx), reversed(self._between.nginx), strict=True):
+            _start_nginx(proxy, knobs, behind)
+            behind = proxy.address
+        self.entrance = f"http://{self._through('caller', behind)}"
+
+    def steer(self, began: float | None, wall: float) -> tuple[list[Change], float]:
+        """Change toxics as they fall due, where T0 was at `began` (those from T0 on are there before it); what was
+        changed, and in how many seconds to come back. A second T0 begins the timeline again. Raises ToxiproxyError."""
+        if self.driver is None:
+            return [], math.inf
+        if self._began is not None and began != self._began:
+            self.driver.restart()
+        self._began = began
+        now = 0.0 if began is None else wall - began
+        changes = self.driver.advance(now)
+        due = math.inf if self.driver.next is None else self.driver.next - now
+        return changes, LOOK if began is None else due
+
+    def stop_callers(self) -> None:
+        """Nothing reaches the mock any more; Toxiproxy stays, through which the gateway says its last."""
+        stack.stop(*self.nginx, self.gateway)
+
+    def stop(self) -> None:
+        stack.stop(*self.programs)
+
+    def _log(self, program: str) -> Path:
+        return self._run.log(self._variant, program)
+
+    def _environment(self, settings: Tree) -> dict[str, str]:
+        """The spend guard's second half: the only Claude the gateway knows is the mock."""
+        redis = {"REDIS_URL": f"redis://{self._through('redis', self.redis.address)}/0"} if self.redis else {}
+        return {
+            **stack.environment_of({"drain": stack.DRAIN, **settings}),
+            **redis,
+            "ANTHROPIC_BASE_URL": f"http://{self._through('claude', self.mock.address)}",
+            "ANTHROPIC_API_KEY": "sk-mock",
+            "VALID_API_KEYS": KEY,
+        }
+
+    def _through(self, hop: str, behind: str) -> str:
+        """The address (host:port) by which the one before reaches the one `behind`: of a hop, if there is one."""
+        if self.driver is None or hop not in self._between.hops:
+            return behind
+        return self.driver.server.open(hop, behind).listen
+
+
+def _names(proxies: tuple[Nginx, ...]) -> list[str]:
+    """nginx, nginx-2 and so on, nearest the caller first."""
+    return [f"nginx-{number}" if number > 1 else "nginx" for number in range(1, len(proxies) + 1)]
+
+
+def _start_nginx(program: Program, knobs: Nginx, behind: str) -> None:
+    folder = program.log.parent.resolve()
+    folder.mkdir()
+    path = _installed(doctor.NGINX)
+
+    def command(port: int) -> list[str]:
+        configuration = folder / "nginx.conf"
+        rendered = nginx.render(knobs, listen=f"127.0.0.1:{port}", upstreams=[behind], folder=folder)
+        configuration.write_text(rendered, encoding="utf-8")
+        return nginx.command(path, configuration)
+
+    program.start_other(command)
+
+
+def _redis(program: str, port: int) -> list[str]:
+    """In memory only."""
+    return [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+
+
+def _installed(tool: Tool) -> str:
+    """Its path; that it is there was demanded before anything was started."""
+    path = doctor.find(tool, Here(os.environ))
+    assert path is not None, tool.name
+    return str(Path(path).absolute())

@@ -1,0 +1,107 @@
+"""What lies between the programs of a scenario: nginx before the gateway, Toxiproxy on any way between two, Redis.
+
+    caller -> [toxiproxy "caller"] -> [nginx ...] -> [toxiproxy "gateway"] -> gateway -> [toxiproxy "claude"] -> mock
+
+A hop of Toxiproxy is there when a toxic names it: nothing else says so.
+
+    nginx: {proxy_buffering: false}     # or a list of such, nearest the caller first
+    toxics: [{hop: claude, type: latency, latency: 50}]                        # from T0 to the end
+    timeline: [{phase: dip, toxics: [{hop: claude, type: timeout}]}]           # or {at, for}, seconds since T0
+    redis: true                         # the gateway gets its URL
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Strict
+
+from loadtests import document, nginx, section, toxics
+from loadtests.nginx import Nginx
+from loadtests.section import Loc, Problem
+from loadtests.toxics import Entry
+
+TIMES = {"at": "at least 0", "for": "more than 0"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """`nginx`: nearest the caller first. `entries`: which toxics are in force when; those of the whole run never end.
+
+    The names of the fields but `entries` are those of the programs that are needed.
+    """
+
+    nginx: tuple[Nginx, ...] = ()
+    redis: bool = False
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def hops(self) -> frozenset[str]:
+        return frozenset(harm.hop for entry in self.entries for harm in entry.harms)
+
+    @property
+    def programs(self) -> list[str]:
+        """What must be installed for it."""
+        wanted = {"nginx": self.nginx, "toxiproxy": self.hops, "redis": self.redis}
+        return [name for name, here in wanted.items() if here]
+
+    def windows(self) -> Iterator[dict[str, Any]]:
+        """The entries that have an end, as a timeline tells them: `at`, `for` and what is wrong meanwhile."""
+        for entry in self.entries:
+            if math.isfinite(entry.end):
+                told = [toxics.told(harm) for harm in entry.harms]
+                yield {"at": entry.start, "for": entry.end - entry.start, "network": told}
+
+
+@dataclass(frozen=True)
+class _Given:
+    __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
+
+    nginx: Any = None
+    redis: Annotated[bool, Strict()] = False
+    toxics: Any = None
+    timeline: Any = None
+
+
+def parse(data: object, loc: Loc = ("network",)) -> Network:
+    """Read the section, each `phase` of whose timeline is `at` and `for` already. Raises section.Problem."""
+    given = section.read(_Given, data, loc)
+    proxies = _proxies(given.nginx, (*loc, "nginx"))
+    hops = ["caller", *(["gateway"] if proxies else []), "claude", *(["redis"] if given.redis else [])]
+    entries = []
+    if given.toxics is not None:
+        entries.append(Entry(0.0, math.inf, toxics.parse(given.toxics, hops, (*loc, "toxics"))))
+    if given.timeline is not None:
+        where = (*loc, "timeline")
+        if not isinstance(given.timeline, list):
+            raise Problem(where, f"got {document.shown(given.timeline)}, expected a list of {{phase, toxics}}")
+        entries += [_entry(item, hops, (*where, index)) for index, item in enumerate(given.timeline)]
+    return Network(proxies, given.redis, tuple(entries))
+
+
+def _proxies(given: object, loc: Loc) -> tuple[Nginx, ...]:
+    if isinstance(given, list):
+        return tuple(nginx.parse(item, (*loc, index)) for index, item in enumerate(given))
+    return () if given is None else (nginx.parse(given, loc),)
+
+
+def _entry(item: object, hops: list[str], loc: Loc) -> Entry:
+    if not isinstance(item, Mapping):
+        raise Problem(loc, f"got {document.shown(item)}, expected a mapping with phase (or at and for) and toxics")
+    known = [*TIMES, "phase", "toxics"]
+    for key in item:
+        if key not in known:
+            raise Problem((*loc, key), f"unknown key; {document.did_you_mean(str(key), known)}")
+    start, length = (_time(item, name, loc) for name in TIMES)
+    return Entry(start, start + length, toxics.parse(item.get("toxics"), hops, (*loc, "toxics")))
+
+
+def _time(item: Mapping[str, Any], name: str, loc: Loc) -> float:
+    if name not in item:
+        raise Problem(loc, f'"{name}" is missing; every entry needs a phase, or at and for')
+    found = item[name]
+    number = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    if not number or found < 0 or (name == "for" and not found):
+        raise Problem((*loc, name), f"got {document.shown(found)}, expected a number of seconds, {TIMES[name]}")
+    return float(found)

@@ -1,0 +1,125 @@
+"""The whole stack of a scenario with a network, for real: it is up, it is steered, it is watched, and it is gone."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from loadtests import rundir
+
+ALL = """\
+about: Every hop there is.
+load: {user: stream, arrivals: constant, rate: 10, patience: 15, max_tokens: 10}
+phases:
+  - {name: before, seconds: 2}
+  - {name: slow, seconds: 2}
+  - {name: after, seconds: 2}
+mock: {latency: {ttft: {distribution: constant, value: 0.05}, tokens_per_second: 100, prefill: false}}
+network:
+  nginx: [{proxy_http_version: "1.1"}, {proxy_buffering: false}]
+  redis: true
+  toxics: [{hop: gateway, type: slicer, average_size: 100}]
+  timeline:
+    - phase: slow
+      toxics: [{hop: claude, type: latency, latency: 300}, {hop: caller, type: latency, latency: 200}]
+gates: [rss.gateway < 1000, rss.mock > 10, rss.load > 10, cpu.nginx < 1, cpu.redis < 1, cpu.toxiproxy < 2]
+"""
+PROGRAMS = {"mock", "gateway", "load", "nginx", "toxiproxy", "redis"}
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    (tmp_path / "all.yaml").write_text(ALL)
+    return str(tmp_path / "all.yaml")
+
+
+@pytest.mark.timeout(90)
+def test_a_request_passes_every_hop_and_toxics_come_and_go_with_the_timeline(loadtests, scenario: str):
+    command = loadtests("run", scenario, "--out", "run")
+
+    assert command.end(60) == 0, command.output()
+
+    phases = command.summary()["variants"]["default"]["phases"]
+    e2e = {name: figures["e2e"]["p50"] for name, figures in phases.items()}
+    assert e2e["slow"] - e2e["before"] == pytest.approx(0.5, abs=0.1)
+    assert abs(e2e["after"] - e2e["before"]) < 0.1
+    assert {outcome for figures in phases.values() for outcome in figures["outcomes"]} == {"complete"}
+    assert set(phases["slow"]["rss"]) == set(phases["slow"]["cpu"]) == PROGRAMS
+    noted = [row for row in rundir.rows(command.run / "events.jsonl") if row["event"] in ("toxic", "started")]
+    assert [row.get("hop") for row in noted] == ["gateway", None, "caller", "claude", "caller", "claude"]
+    assert [row.get("at") for row in noted] == [0.0, None, 2.0, 2.0, 4.0, 4.0]
+    assert '"network: latency' in (command.run / "report.html").read_text().replace("&#34;", '"')
+    passed = [(command.run / "logs" / f"default-{name}" / "access.log").read_text() for name in ("nginx", "nginx-2")]
+    assert [text.count("POST /chat/stream") for text in passed] == [sum(f["started"] for f in phases.values())] * 2
+    command.check_the_books()
+    assert command.leftovers() == []
+
+
+KILLED = [
+    ("mockclaude", "mock"),
+    ("gateway_under_test", "gateway"),
+    ("nginx", "nginx"),
+    ("toxiproxy-server", "toxiproxy"),
+    ("redis-server", "redis"),
+    ("locust", "load generator"),
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("program", "name"), KILLED, ids=[name for _, name in KILLED])
+def test_any_program_killed_in_the_middle_makes_the_run_invalid(loadtests, scenario: str, program: str, name: str):
+    command = loadtests("run", scenario, "--out", "run", "--set", "phases.after.seconds=60")
+    command.wait_for_load()
+
+    next(child for line, child in command.children().items() if program in line).kill()
+
+    assert command.end(5) == 3, command.output()
+    assert f"the {name} died in the middle of the run: SIGKILL" in command.output()
+    summary = json.loads((command.run / "summary.json").read_text())
+    assert summary["verdict"] == "invalid"
+    assert f"the {name} died" in summary["reasons"][0]
+    assert " says:\n" in summary["reasons"][0]
+    assert command.leftovers() == []
+
+
+def test_ctrl_c_takes_every_hop_down(loadtests, scenario: str):
+    command = loadtests("run", scenario, "--out", "run")
+    command.wait_for_load()
+    children = command.children()
+    assert len(children) == len(PROGRAMS)  # both nginx have one command line
+    assert children["gateway_under_test"].environ()["REDIS_URL"].startswith("redis://127.0.0.1:")
+
+    command.process.send_signal(signal.SIGINT)
+
+    assert command.end(5) == 130
+    assert command.leftovers() == []
+
+
+def test_a_runner_that_is_killed_takes_every_hop_with_it(loadtests, scenario: str):
+    command = loadtests("run", scenario, "--out", "run")
+    command.wait_for_load()
+    command.children()
+
+    command.process.kill()
+    command.end(5)
+
+    assert command.leftovers() == []
+
+
+def test_who_lacks_a_program_gets_one_line_before_anything_starts(loadtests, scenario: str):
+    command = loadtests("run", scenario, "--out", "run", env={"TOXIPROXY_BIN": "/nowhere/toxiproxy"})
+
+    assert command.end(10) == 2
+    assert len(command.output().splitlines()) == 1
+    assert "all needs toxiproxy (TOXIPROXY_BIN says /nowhere/toxiproxy), not found here; type: " in command.output()
+    assert not command.run.exists()
+
+
+def test_a_target_keeps_the_network_it_has(loadtests, scenario: str):
+    url = "http://127.0.0.1:9"
+
+    command = loadtests("run", scenario, "--out", "run", "--target", url, "--mock", url)
+
+    assert command.end(10) == 2
+    assert "--target: nginx and redis and toxiproxy of this scenario" in command.output()
