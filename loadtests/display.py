@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from loadtests import metrics
+from loadtests import gates, metrics
 from loadtests.agreement import Figure
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
@@ -180,7 +180,8 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
         console.print(expectations(summary["expectations"]))
     console.print()
     for gate in summary["gates"]:
-        line = f"gate {gate['variant']}: {gate['gate']}   measured {_exact(gate['measured'])}   {gate['status']}"
+        measured = _exact(gates.number(gate["measured"]))
+        line = f"gate {gate['variant']}: {gate['gate']}   measured {measured}   {gate['status']}"
         console.print(line, style=COLOURS[gate["status"]], soft_wrap=True)
     for finding in summary["findings"]:
         console.print(f"finding: {finding}", soft_wrap=True)
@@ -224,7 +225,7 @@ def expectations(rows: Sequence[Row]) -> Table:
     for row in rows:
         where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
         status = Text(row["status"], style=COLOURS[row["status"]])
-        predicted, measured = _number(row["predicted"]), _exact(row["measured"])
+        predicted, measured = _number(row["predicted"]), _exact(gates.number(row["measured"]))
         table.add_row(where, row["metric"], predicted, measured, status, Text(row["reason"] or row["because"]))
     return table
 

@@ -13,12 +13,12 @@ JUDGED = "judged"
 
 
 class Figure(NamedTuple):
-    """`phase` is None where the figure is of the whole variant."""
+    """`phase` is None where the figure is of the whole variant; `value` is "inf" where it is beyond all measure."""
 
     variant: str
     phase: str | None
     metric: str
-    value: float | None
+    value: float | str | None
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ def to_csv(summary: Row) -> str:
     return text.getvalue()
 
 
-def _flat(figures: Row) -> Iterator[tuple[str, float | None]]:
+def _flat(figures: Row) -> Iterator[tuple[str, float | str | None]]:
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from ((f"{name}.{part}", number) for part, number in value.items())

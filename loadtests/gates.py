@@ -1,10 +1,11 @@
 """Gates and expectations: what must hold, in words that can be checked, and whether it did."""
 
 import dataclasses
+import math
 import operator
 import re
 from collections.abc import Callable, Collection
-from typing import Literal
+from typing import Literal, cast
 
 from loadtests.sample import OUTCOMES, Row
 
@@ -22,10 +23,13 @@ RATIOS = (
 )
 COST = ("tokens", "tokens_per_good", "usd", "wasted_usd", "usd_per_good")
 DISTRIBUTIONS = ("ttft", "ttft_sent", "e2e", "service_time", "itl", "tpot", "added_lag", "dispatch_lag", "queue_wait")
+ADJUSTED = tuple(f"{name}_adjusted" for name in ("ttft", "ttft_sent", "e2e", "service_time"))
+"""The same of all requests, where one that failed took for ever: `"inf"` in JSON, which has no infinity."""
 BATCHES = ("batch_interval", "batch_bytes")  # in which text came that was held
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
 LAG = "gateway_lag"  # of which only the longest is known
-CLOCKS = (*DISTRIBUTIONS, LAG)
+CLOCKS = (*DISTRIBUTIONS, *ADJUSTED, LAG)
+INFINITE = "inf"
 USAGE = ("rss", "cpu")  # of each program that was looked at
 PROGRAMS = ("load", "gateway", "mock", "nginx", "toxiproxy", "redis")
 # Of a whole variant; every other metric is of a phase, or of all judged phases together.
@@ -34,6 +38,7 @@ OF_A_VARIANT = ("recovery_s",)
 METRICS = frozenset(
     [*COUNTS, *RATES, *TOKENS, *RATIOS, *BATCHES, *OF_A_VARIANT, f"{LAG}.max"]
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
+    + [f"{name}.{quantile}" for name in ADJUSTED for quantile in QUANTILES if quantile != "mean"]
     + [f"cost.{part}" for part in COST]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
     + [f"{name}.{program}" for name in USAGE for program in PROGRAMS]
@@ -96,8 +101,17 @@ def value(figures: Row, metric: str) -> float | None:
     """The figure a metric names, from one phase of summary.json."""
     name, _, part = metric.partition(".")
     found = figures[name]
-    number: float | None = found.get(part, 0 if name == "outcomes" else None) if part else found
-    return number
+    return number(found.get(part, 0 if name == "outcomes" else None) if part else found)
+
+
+def number(figure: float | str | None) -> float | None:
+    """What a figure of summary.json comes to, where `"inf"` may stand for one that has no end."""
+    return math.inf if figure == INFINITE else cast("float | None", figure)
+
+
+def figure(number: float | None) -> float | str | None:
+    """How a number stands in summary.json."""
+    return INFINITE if number == math.inf else number
 
 
 def met(expectation: Row, measured: float | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from loadtests import story, summary
+from loadtests import gates, story, summary
 from loadtests.sample import Row
 
 SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "invalid": "⚠️ invalid", "skipped": "⏭️ skipped"}
@@ -65,7 +65,7 @@ def _expectation(row: Row) -> tuple[str, ...]:
 
 
 def _gate(row: Row) -> tuple[str, ...]:
-    return f"`{row['gate']}`", row["variant"], story.number(row["measured"]), SIGNS[row["status"]]
+    return f"`{row['gate']}`", row["variant"], story.number(gates.number(row["measured"])), SIGNS[row["status"]]
 
 
 def _times(value: float | None) -> str:

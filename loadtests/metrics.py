@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from loadtests import cost, detector, held, usage
 from loadtests.detector import Finding, Trace
-from loadtests.gates import DISTRIBUTIONS
+from loadtests.gates import ADJUSTED, DISTRIBUTIONS, INFINITE
 from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
 from loadtests.usage import Use
@@ -96,6 +96,8 @@ def percentile(ordered: Sequence[float], q: float) -> float | None:
     rank = q * (len(ordered) - 1)
     low = math.floor(rank)
     high = min(low + 1, len(ordered) - 1)
+    if rank == low or ordered[low] == ordered[high]:  # for ever is no number to reckon with
+        return ordered[low]
     return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
 
 
@@ -105,6 +107,13 @@ def distribution(values: Iterable[float | None]) -> dict[str, float | int | None
     quantiles = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
     row: dict[str, float | int | None] = {name: _rounded(percentile(ordered, q), 6) for name, q in quantiles.items()}
     return {"mean": _ratio(sum(ordered), len(ordered)), **row, "n": len(ordered)}
+
+
+def adjusted(values: Iterable[float | None], failed: int) -> dict[str, float | int | str | None]:
+    """The percentiles of requests of which so many failed, each as if it had taken for ever. A mean they have none."""
+    known = [value for value in values if value is not None]
+    row = distribution([*known, *[math.inf] * failed])
+    return {name: INFINITE if value == math.inf else value for name, value in row.items() if name != "mean"}
 
 
 def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
@@ -131,6 +140,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "hidden_error_ratio": _ratio(sum(map(_hides_an_error, cohort)), len(cohort)),
         "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
         **_distributions(cohort, waits, detector.lags(traces, observed.offset)),
+        **_adjusted(cohort, streams=any(sample.first_delta is not None for sample in observed.samples)),
         **_batches(detector.judge(traces, observed.offset)),
         "attempts": len(attempts),
         "amplification": _ratio(len(attempts), len(cohort)),
@@ -282,6 +292,18 @@ def _longest_lag(lags: Sequence[Lag] | None, spans: Sequence[Span]) -> float | N
         lag.seconds for lag in lags if any(lag.at < span.end and lag.at + lag.seconds > span.start for span in spans)
     )
     return max(met, default=0.0)
+
+
+def _adjusted(cohort: Sequence[Sample], *, streams: bool) -> Row:
+    """Latency of all but those who left, where one that failed took for ever. Only what `streams` has a first word to
+    wait for."""
+    complete = [sample for sample in cohort if sample.outcome == "complete"]
+    failed = sum(sample.outcome not in ("complete", "left") for sample in cohort)
+    found = {}
+    for name in ADJUSTED:
+        known = [getattr(sample, name.removesuffix("_adjusted")) for sample in complete]
+        found[name] = adjusted(known, failed if streams or not name.startswith("ttft") else 0)
+    return found
 
 
 def _distributions(cohort: Sequence[Sample], waits: Sequence[float], lags: Sequence[float]) -> Row:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from loadtests import story
-from loadtests.gates import CLOCKS, DISTRIBUTIONS
+from loadtests.gates import ADJUSTED, CLOCKS, DISTRIBUTIONS
 from loadtests.metrics import Series
 from loadtests.sample import OUTCOMES, Row
 
@@ -224,6 +224,6 @@ def _outcomes(variants: Row) -> Row:
 
 def _percentiles(variants: Row) -> Iterator[tuple[str, str, str, Row]]:
     for name, phase, cell in _cells(variants):
-        for clock in DISTRIBUTIONS:
+        for clock in (*DISTRIBUTIONS, *ADJUSTED):
             if (cell.get(clock) or {}).get("n"):
                 yield name, phase, clock, cell[clock]

@@ -18,6 +18,7 @@ TEXT: Row = {"type": "string"}
 NUMBER: Row = {"type": "number"}
 MEASURED: Row = {"type": ["number", "null"]}
 COUNT: Row = {"type": ["integer", "null"], "minimum": 0}
+POSSIBLY_FOR_EVER: Row = {"anyOf": [MEASURED, {"const": gates.INFINITE}]}
 VERDICT: Row = {"enum": ["pass", "fail", "invalid"]}
 
 
@@ -57,7 +58,7 @@ def summary() -> Row:
                     phase={"type": ["string", "null"]},
                     metric={"enum": sorted(gates.METRICS)},
                     predicted=NUMBER,
-                    measured=MEASURED,
+                    measured=POSSIBLY_FOR_EVER,
                     status={"enum": ["pass", "fail", "skipped"]},
                     because=TEXT,
                     reason={"type": ["string", "null"]},
@@ -68,7 +69,7 @@ def summary() -> Row:
                     gate=TEXT,
                     variant=TEXT,
                     phase={"type": ["string", "null"]},
-                    measured=MEASURED,
+                    measured=POSSIBLY_FOR_EVER,
                     status={"enum": ["pass", "fail", "skipped"]},
                 )
             ),
@@ -76,7 +77,11 @@ def summary() -> Row:
             machine={"type": "object"},
             versions=_mapping(TEXT),
         ),
-        "$defs": {"figures": _figures(), "distribution": _object(**_each(gates.QUANTILES, MEASURED) | {"n": COUNT})},
+        "$defs": {
+            "figures": _figures(),
+            "distribution": _object(**_each(gates.QUANTILES, MEASURED) | {"n": COUNT}),
+            "adjusted": _object(**_each(gates.QUANTILES[1:], POSSIBLY_FOR_EVER) | {"n": COUNT}),
+        },
     }
 
 
@@ -89,6 +94,7 @@ def _figures() -> Row:
         **_each(gates.RATIOS, MEASURED),
         **_each(gates.BATCHES, MEASURED),
         **_each(gates.DISTRIBUTIONS, {"$ref": "#/$defs/distribution"}),
+        **_each(gates.ADJUSTED, {"$ref": "#/$defs/adjusted"}),
         cost=_object(**_each(gates.COST, MEASURED) | {"tokens": COUNT}),
         outcomes=_some_of(OUTCOMES, COUNT),
         **_each(gates.USAGE, _some_of(gates.PROGRAMS, NUMBER)),

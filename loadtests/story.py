@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from loadtests import gates
 from loadtests.gates import CLOCKS
 from loadtests.metrics import GOODPUT_HELD, Series
 from loadtests.sample import Row
@@ -53,8 +54,9 @@ def dollars(usd: float | None, times: int = 1) -> str:
     return f"${whole:,.2f}" if whole >= 0.1 or not whole else f"${whole:.2g}"
 
 
-def measure(metric: str, value: float | None) -> str:
+def measure(metric: str, figure: float | str | None) -> str:
     """A figure in the unit of its metric: `e2e.p95` is a duration, `goodput_ratio` a plain number."""
+    value = gates.number(figure)
     name, _, part = metric.partition(".")
     if name == "cost" and "usd" in part:
         return dollars(value)

@@ -95,7 +95,8 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
 
 def failure(row: Row) -> str:
     """Why an expectation or a gate failed, in a sentence that names it."""
-    measured = "nothing" if row["measured"] is None else f"{row['measured']:.6g}"
+    number = gates.number(row["measured"])
+    measured = "nothing" if number is None else f"{number:.6g}"
     if "gate" in row:
         return f'{row["variant"]}: gate "{row["gate"]}" failed, measured {measured}'
     where = f"{row['variant']}.{row['phase']}" if row["phase"] else row["variant"]
@@ -217,7 +218,7 @@ def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) ->
     if measured is None and variant.reasons:
         return {**row, "measured": None, "status": "skipped", "reason": "the run did not get that far"}
     met = gates.met(expectation.model_dump(), measured)
-    return {**row, "measured": measured, "status": "pass" if met else "fail", "reason": None}
+    return {**row, "measured": gates.figure(measured), "status": "pass" if met else "fail", "reason": None}
 
 
 def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
@@ -233,7 +234,8 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
             if measured is None and ran[name].reasons:
                 found.append({**row, "measured": None, "status": "skipped"})
                 continue
-            found.append({**row, "measured": measured, "status": "pass" if gate.holds(measured) else "fail"})
+            status = "pass" if gate.holds(measured) else "fail"
+            found.append({**row, "measured": gates.figure(measured), "status": status})
     return found
 
 

@@ -84,3 +84,12 @@ def test_the_value_of_an_outcome_that_did_not_happen_is_zero():
     assert gates.value(figures, "outcomes.complete") == 3
     assert gates.value(figures, "ttft.p95") is None
     assert gates.value(figures, "offered") == 4
+
+
+def test_for_ever_is_above_every_bound():
+    gate = gates.parse("e2e_adjusted.p95 < 4", VARIANTS, PHASES)
+    storm = gates.parse("e2e_adjusted.p95 > 4", VARIANTS, PHASES)
+
+    measured = gates.value({"e2e_adjusted": {"p95": "inf"}}, "e2e_adjusted.p95")
+
+    assert (gate.holds(measured), storm.holds(measured)) == (False, True)

@@ -316,3 +316,36 @@ def test_the_series_knows_the_slots_and_the_fault_windows_of_the_timeline(small:
     assert series["slots"][5:9] == [3, 1, 1, 3]
     assert series["faults"] == [{"start": 6.0, "end": 8.0, "label": "capacity: slots 1"}]
     assert series["phases"][0] == {"name": "warmup", "start": 0.0, "end": 2.0, "judge": False}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "p50", "p95", "n"),
+    [
+        pytest.param(["complete"] * 20, 1.0, 1.0, 20, id="none failed"),
+        pytest.param(["complete"] * 19 + ["timeout"], 1.0, "inf", 20, id="one in twenty reaches up to p95"),
+        pytest.param(["complete"] * 9 + ["shed"] * 11, "inf", "inf", 20, id="most failed"),
+        pytest.param(["complete"] * 9 + ["left"] * 11, 1.0, 1.0, 9, id="who left on purpose did not fail"),
+        pytest.param(["failed"], "inf", "inf", 1, id="all failed"),
+        pytest.param([], None, None, 0, id="nothing"),
+    ],
+)
+def test_adjusted_percentiles_count_a_failure_as_for_ever(outcomes: list[str], p50: object, p95: object, n: int):
+    observed = Observed([], [sample(n, 9.0, outcome=outcome) for n, outcome in enumerate(outcomes)], [])
+
+    figures = metrics.phase_figures(observed, [SPAN], Slo())
+
+    adjusted = figures["e2e_adjusted"]
+    assert (adjusted["p50"], adjusted["p95"], adjusted["n"]) == (p50, p95, n)
+    assert figures["e2e"]["n"] == outcomes.count("complete")
+    assert "mean" not in adjusted
+
+
+def test_who_does_not_stream_waits_for_no_first_word_and_so_not_for_ever():
+    failed = sample(1, 9.0, outcome="timeout")
+    streamed = dataclasses.replace(sample(2, 9.0), first_delta=9.5)
+
+    whole = metrics.phase_figures(Observed([], [failed], []), [SPAN], Slo())
+    stream = metrics.phase_figures(Observed([], [failed, streamed], []), [SPAN], Slo())
+
+    assert (whole["ttft_adjusted"]["n"], whole["ttft_adjusted"]["max"]) == (0, None)
+    assert (stream["ttft_adjusted"]["n"], stream["ttft_adjusted"]["max"]) == (2, "inf")

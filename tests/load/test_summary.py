@@ -24,7 +24,8 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
 KEYS = "schema scenario verdict reasons seed slo phases variants expectations gates findings machine versions"
 PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
-    "ttft_sent e2e service_time itl tpot added_lag dispatch_lag queue_wait held_ratio batch_interval batch_bytes "
+    "ttft_sent e2e service_time itl tpot added_lag dispatch_lag queue_wait ttft_adjusted ttft_sent_adjusted "
+    "e2e_adjusted service_time_adjusted held_ratio batch_interval batch_bytes "
     "attempts amplification waited_ratio output_tokens "
     "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
     "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag "
@@ -284,3 +285,15 @@ def test_half_a_line_of_a_killed_run_is_passed_over(both: Written):
         file.write('{"variant": "fixed", "request_')
 
     assert both.judge()["verdict"] == "pass"
+
+
+def test_a_percentile_that_failures_reach_is_for_ever_in_the_words_of_json(tmp_path: Path, small: Scenario):
+    gated = small.model_copy(update={"gates": ["e2e_adjusted.p95 < 4"], "expect": []})
+    written = Written(tmp_path, gated, ["naive"])
+    written.variant("naive", "timeout")
+
+    found = written.judge()
+
+    assert (found["gates"][0]["measured"], found["gates"][0]["status"]) == ("inf", "fail")
+    assert found["reasons"] == ['naive: gate "e2e_adjusted.p95 < 4" failed, measured inf']
+    json.dumps(found, allow_nan=False)
