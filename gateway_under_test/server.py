@@ -82,7 +82,7 @@ def serve(chosen: settings.Settings, listener: socket.socket, *, parent: int | N
     theirs.addHandler(_Lines(log))
     config = uvicorn.Config(
         application,
-        http=connection.patient(chosen.body_timeout),
+        http="h11" if chosen.http_parser == "h11" else connection.patient(chosen.body_timeout),
         ws="none",
         access_log=False,
         proxy_headers=False,  # a caller could write any address into them

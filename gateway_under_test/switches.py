@@ -34,6 +34,8 @@
     peek                         false          true         wait for the first event before the status is sent
     require_stop                 false          true         a stream without `message_stop` is an error
     heartbeat                    none           15           seconds between comments in a silent stream
+    http_parser                  h11 *          httptools    h11 gives an HTTP/1.0 proxy a stream that ends with its
+                                                             connection, which the proxy then holds back
     sse_headers                  false          true         `X-Accel-Buffering: no` and `Cache-Control: no-cache`
     batch_concurrency            none           8            prompts of one batch at once
     health_every                 none           30           seconds for which the answer of `/health` is kept
@@ -44,7 +46,7 @@
     cors_origins                 *              none         origins whose pages may call us
     drain                        0              10           seconds that open requests get after SIGTERM
 
-The preset `naive` leaves the three marked * as production has them: it is naive about overload, one storm at a time,
+The preset `naive` leaves the four marked * as production has them: it is naive about overload, one storm at a time,
 and runs on virtual time. Name them beside it for the rest of the mistake.
 """
 
@@ -84,6 +86,7 @@ PRESETS: dict[str, Given] = {
         "peek": False,
         "require_stop": False,
         "heartbeat": None,
+        "http_parser": "httptools",
         "sse_headers": False,
         "batch_concurrency": None,
         "health_every": None,
@@ -121,6 +124,7 @@ PRESETS: dict[str, Given] = {
         "peek": True,
         "require_stop": True,
         "heartbeat": 15.0,
+        "http_parser": "httptools",
         "sse_headers": True,
         "batch_concurrency": 8,
         "health_every": 30.0,
@@ -240,6 +244,7 @@ class Switched(BaseModel):
     peek: bool
     require_stop: bool
     heartbeat: Annotated[Seconds | None, Off]
+    http_parser: Literal["httptools", "h11"]
     sse_headers: bool
     batch_concurrency: Annotated[Count | None, Off]
     health_every: Annotated[Seconds | None, Off]

@@ -51,7 +51,9 @@ class Stack:
             self.driver = Driver(Toxiproxy(self.toxiproxy.url), steps(self._between.entries))
         if self.redis is not None:
             self.redis.start_other(lambda port: _redis(_installed(doctor.REDIS), port))
-        self.gateway.start(["gateway_under_test"], self._environment(gateway))
+        redis = None if self.redis is None else f"redis://{self._through('redis', self.redis.address)}/0"
+        claude = f"http://{self._through('claude', self.mock.address)}"
+        self.gateway.start(["gateway_under_test"], environment(gateway, claude, redis))
         self.mock.wait_until_healthy("/_mock/health")
         self.gateway.wait_until_healthy("/readyz")
         behind = self._through("gateway", self.gateway.address)
@@ -83,22 +85,22 @@ class Stack:
     def _log(self, program: str) -> Path:
         return self._run.log(self._variant, program)
 
-    def _environment(self, settings: Tree) -> dict[str, str]:
-        """The spend guard's second half: the only Claude the gateway knows is the mock."""
-        redis = {"REDIS_URL": f"redis://{self._through('redis', self.redis.address)}/0"} if self.redis else {}
-        return {
-            **stack.environment_of({"drain": stack.DRAIN, **settings}),
-            **redis,
-            "ANTHROPIC_BASE_URL": f"http://{self._through('claude', self.mock.address)}",
-            "ANTHROPIC_API_KEY": "sk-mock",
-            "VALID_API_KEYS": KEY,
-        }
-
     def _through(self, hop: str, behind: str) -> str:
         """The address (host:port) by which the one before reaches the one `behind`: of a hop, if there is one."""
         if self.driver is None or hop not in self._between.hops:
             return behind
         return self.driver.server.open(hop, behind).listen
+
+
+def environment(settings: Tree, claude: str, redis: str | None = None) -> dict[str, str]:
+    """What the gateway is given. The spend guard's second half: the only Claude it knows is the mock."""
+    return {
+        **stack.environment_of({"drain": stack.DRAIN, **settings}),
+        **({"REDIS_URL": redis} if redis else {}),
+        "ANTHROPIC_BASE_URL": claude,
+        "ANTHROPIC_API_KEY": "sk-mock",
+        "VALID_API_KEYS": KEY,
+    }
 
 
 def _names(proxies: tuple[Nginx, ...]) -> list[str]:

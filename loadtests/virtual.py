@@ -38,6 +38,7 @@ from loadtests.scenario import Scenario
 NOT_ON_VIRTUAL_TIME = {
     "calls": "calls: {} blocks a real thread; use --clock real",
     "client": "client: {} opens real sockets; use --clock real",
+    "http_parser": "http_parser: {} reads from real sockets; use --clock real",
 }
 """Why a switch must be as production has it."""
 

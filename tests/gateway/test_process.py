@@ -92,19 +92,37 @@ async def test_sigterm_with_open_requests_ends_in_time_and_logs_each_attempt(cla
     assert [line for line in lines if line["event"] == "server"] == []
 
 
-async def test_a_stream_that_can_end_within_the_drain_does():
+@pytest.fixture
+async def talking() -> AsyncIterator[TalkingClaude]:
     claude = TalkingClaude()
     server = await asyncio.start_server(claude.handle, "127.0.0.1", 0)
     claude.port = server.sockets[0].getsockname()[1]
+    yield claude
+    server.close()
 
-    async with serving(claude.url) as gateway, caller(gateway.url) as client:
+
+@pytest.mark.parametrize(("parser", "chunked"), [("httptools", True), ("h11", False)])
+async def test_a_proxy_that_speaks_http_1_0_gets_chunks_of_one_parser_and_an_end_of_the_other(talking, parser, chunked):
+    asked = b"POST /chat/stream HTTP/1.0\r\nx-api-key: good\r\ncontent-type: application/json\r\n"
+    async with serving(talking.url, GATEWAY_HTTP_PARSER=parser) as gateway, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*gateway.address)
+        writer.write(asked + b'content-length: 17\r\n\r\n{"message": "hi"}')
+        answer = await reader.read()
+        writer.close()
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (b"transfer-encoding: chunked" in head.lower()) is chunked
+    assert body.endswith(b"0\r\n\r\n" if chunked else b"data: [DONE]\n\n")
+
+
+async def test_a_stream_that_can_end_within_the_drain_does(talking):
+    async with serving(talking.url) as gateway, caller(gateway.url) as client:
         async with client.stream("POST", "/chat/stream", json={"message": "hi"}) as response:
             lines = response.aiter_lines()
             first = await anext(lines)
             gateway.process.send_signal(signal.SIGTERM)
             rest = [line async for line in lines]
         code = await gateway.process.wait()
-    server.close()
 
     assert (code, first) == (0, 'data: {"text": "one"}')
     assert 'data: {"text": "two"}' in rest and "data: [DONE]" in rest
