@@ -6,8 +6,9 @@ be seen in a compressed body. So what has come is taken out of its buffer as soo
 """
 
 import json
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from geventhttpclient import HTTPClient
@@ -19,6 +20,14 @@ from loadtests.errand import Errand, Pause
 
 FOREVER = 86_400.0
 BLOCK = 1 << 16
+HANDSHAKES = 10
+
+
+class Offset(NamedTuple):
+    """What to add to this process' monotonic clock to have the mock's wall clock, and how wrong that may be."""
+
+    seconds: float
+    error: float
 
 
 def connect(base_url: str) -> HTTPClient:
@@ -107,11 +116,29 @@ def _outcome_of(error: Exception) -> str:
             return "failed"
 
 
-def post(http: HTTPClient, path: str) -> dict[str, Any]:
-    """A control request to the mock: POST without a body, a JSON object back. Raises OSError when it is refused."""
-    response = http.request("POST", path)
+def begin(mock: HTTPClient) -> float:
+    """Make this moment T0, and say when that was by the mock's own wall clock. Raises OSError when it is refused."""
+    control(mock, "POST", "/_mock/close")  # what an earlier start left there would be load of this one
+    return float(control(mock, "POST", "/_mock/reset")["wall"])
+
+
+def wall_offset(mock: HTTPClient) -> Offset:
+    """The best of some handshakes: what was on its way for the shortest time can be wrong by half of that at most."""
+    return min((_handshake(mock) for _ in range(HANDSHAKES)), key=lambda offset: offset.error)
+
+
+def _handshake(mock: HTTPClient) -> Offset:
+    asked = time.monotonic()
+    wall = float(control(mock, "GET", "/_mock/clock")["wall"])
+    answered = time.monotonic()
+    return Offset(wall - (asked + answered) / 2, (answered - asked) / 2)
+
+
+def control(http: HTTPClient, method: str, path: str) -> dict[str, Any]:
+    """A request to the mock's control plane: no body, a JSON object back. Raises OSError when it is refused."""
+    response = http.request(method, path)
     answer = response.read()
     if response.status_code != 200:
-        raise OSError(f"POST {path}: got status {response.status_code}: {answer[:200]!r}")
+        raise OSError(f"{method} {path}: got status {response.status_code}: {answer[:200]!r}")
     found: dict[str, Any] = json.loads(answer)
     return found

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.event import Events
 
 from loadtests import target
-from loadtests.errors import CannotRun
+from loadtests.errors import CannotRun, InvalidRun
+from loadtests.ledger import Ledger
 from loadtests.sample import Sample
 
 # Rows that measure a part of a request; they must not count as requests in "Aggregated".
@@ -78,3 +80,16 @@ def show(environment: Environment, name: str, sample: Sample) -> None:
     )
     if complete and sample.ttft is not None:
         fire(request_type="TTFT", name=name, response_time=sample.ttft * 1000, response_length=0, context={})
+
+
+def give_up(environment: Environment, ledger: Ledger, error: Exception) -> None:
+    """The run is invalid, and its reason is among its events."""
+    ledger.note("died", message=str(error))
+    environment.process_exit_code = InvalidRun.exit_code
+
+
+def finish(environment: Environment) -> None:
+    """The schedule is done: a headless locust ends (the verdict is the runner's), the web UI goes back to ready."""
+    runner = environment.runner
+    assert runner is not None
+    gevent.spawn(runner.stop if environment.web_ui else runner.quit)

@@ -1,4 +1,4 @@
-"""What locust loads: a scenario's open loop when the runner gave a plan, else the closed-loop users."""
+"""What locust loads: a scenario's open loop when the runner gave a plan or a name, else the closed-loop users."""
 
 from locust import events
 
@@ -8,15 +8,16 @@ __all__: list[str] = []
 
 hooks.register(events)
 
-_plan = plan.from_environment()
+_plan, _worker = plan.from_environment(), plan.name_of_worker()
 
-if _plan is None:
+if _plan is None and _worker is None:
     from loadtests.users import ChatUser, StreamUser
 
     __all__ += ["ChatUser", "StreamUser"]
 else:
-    from loadtests.dispatcher import OpenLoopUser
+    from loadtests import openload
+    from loadtests.openload import OneEach, OpenLoopUser
 
-    OpenLoopUser.plan = _plan
-    OpenLoopUser.host = _plan.gateway
-    __all__ += ["OpenLoopUser"]
+    OpenLoopUser.host = _plan.gateway if _plan else ""
+    openload.register(events, _plan, _worker)
+    __all__ += ["OneEach", "OpenLoopUser"]

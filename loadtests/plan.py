@@ -1,15 +1,17 @@
-"""What the runner tells the load process: one variant of one scenario, and where everything is."""
+"""What the runner tells the load processes: one variant of one scenario, and where everything is."""
 
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests import document, load, scenario
 from loadtests.scenario import Scenario
 
 VARIABLE = "LOADTESTS_PLAN"
+WORKER = "LOADTESTS_WORKER"
+"""Names a process that is to get its share of the load from a master."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +38,36 @@ class Plan:
     def arrivals(self, experiment: Scenario) -> list[load.Arrival]:
         return experiment.arrivals(self.seed, self.variant)
 
+    def job(self, start: int) -> "Job":
+        """All that one start of the load has to send; the web UI may start it again."""
+        experiment = self.load_scenario()
+        arrivals = [arrival.again(start) for arrival in self.arrivals(experiment)]
+        return Job(self, experiment.of(self.variant), start, arrivals)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What one `program` has to send of the start number `start` of a plan, which counts from 1: all of it, or a
+    worker's share. `scenario` is the plan's, as its variant meets it."""
+
+    plan: Plan
+    scenario: Scenario
+    start: int
+    arrivals: Sequence[load.Arrival]
+    program: str = "generator"
+
+    @property
+    def suffix(self) -> str:
+        """Of the request ids of this start, which are others than those of the one before."""
+        return "" if self.start == 1 else f".{self.start}"
+
+
+def name_of_worker(environ: Mapping[str, str] = os.environ) -> str | None:
+    """What this process is called, if it is a load worker that gets its job from a master."""
+    return environ.get(WORKER)
+
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Plan | None:
-    """The plan this process was started with, if it was started by the runner."""
+    """The plan this process was started with, if it was started by the runner to send the load, or to divide it."""
     path = environ.get(VARIABLE)
     return Plan(**json.loads(Path(path).read_text(encoding="utf-8"))) if path else None

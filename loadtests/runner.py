@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import client, figures, report, rundir, stack, summary, usage
+from loadtests import client, crew, figures, report, rundir, stack, summary, usage
 from loadtests.chaos import ToxiproxyError
+from loadtests.crew import ALONE, Crew
 from loadtests.document import Document
 from loadtests.errors import CannotRun, InvalidRun, ScenarioError
 from loadtests.hops import Stack
@@ -30,7 +31,6 @@ from loadtests.target import Target
 
 TICK = 0.5
 MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "responders", "timeline")
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 VERSIONS = (
     "mockclaude",
     "anthropic",
@@ -51,9 +51,10 @@ def rehearse(
     seed: int,
     show: Callable[[str, Row], None],
     target: Target | None = None,
+    senders: Crew = ALONE,
 ) -> None:
     """Run one variant on real sockets and leave its raw rows in `run`. Raises CannotRun, InvalidRun."""
-    Rehearsal(run, scenario, variant, seed, show, target).execute()
+    Rehearsal(run, scenario, variant, seed, show, target, senders).execute()
 
 
 @dataclasses.dataclass
@@ -69,19 +70,23 @@ class Rehearsal:
     seed: int
     show: Callable[[str, Row], None] = lambda variant, stats: None
     target: Target | None = None
+    senders: Crew = ALONE
 
     def __post_init__(self) -> None:
         self.scenario = self.scenario.of(self.variant)
         self.stack = Stack(self.run, self.variant, self.scenario.parsed_network())
         self.mock, self.gateway = self.stack.mock, self.stack.gateway
         self.load = Program("load generator", self.run.log(self.variant, "load"))
+        self.workers = [
+            Program(name, self.run.log(self.variant, name.replace(" ", "-"))) for name in self.senders.names_here()
+        ]
         self._saved = 0
         self._looked = 0.0
 
     def execute(self) -> None:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
         with self.started() as witness:
-            self.start_load("--headless", "-u", "1", "-r", "1", "--only-summary")
+            self.start_load("--headless", "--only-summary")
             self.watch(witness, until=lambda: self.load.exit_code == 0)
             self.read_to_the_end(witness)
 
@@ -93,7 +98,7 @@ class Rehearsal:
             self._prove_the_canary(witness)
             yield witness
         finally:
-            stack.stop(self.load, *self.stack.programs)
+            stack.stop(self.load, *self.workers, *self.stack.programs)
 
     def _start_stack(self) -> Mock:
         self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
@@ -133,9 +138,12 @@ class Rehearsal:
         path = self.run.log(self.variant, "plan").with_suffix(".json")
         plan.write(path)
         permissions = self.target.permissions if self.target else ()
-        arguments = ["locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", *locust_options, *permissions]
         home = str(self.run.path.resolve())  # locust would read the settings it finds at home
-        self.load.start(arguments, {VARIABLE: str(path.resolve()), "HOME": home}, listens=False)
+        leading = [*crew.LOCUST, *permissions, *self.senders.leading(), *locust_options]
+        self.load.start(leading, {VARIABLE: str(path.resolve()), "HOME": home}, listens=False)
+        for program in self.workers:
+            following = [*crew.LOCUST, *permissions, *self.senders.following()]
+            program.start(following, crew.worker_environment(program.name, home), listens=False)
 
     def watch(self, witness: Mock, until: Callable[[], bool]) -> None:
         """Drain the journal and show what happens, until done. Raises InvalidRun when a program dies."""
@@ -156,7 +164,7 @@ class Rehearsal:
     def read_to_the_end(self, witness: Mock) -> None:
         """Stop the gateway, which logs what it leaves open; then nothing can reach the mock any more, and its journal
         has an end. Raises InvalidRun when the load or the mock ended before their time."""
-        stack.stop(self.load)
+        stack.stop(self.load, *self.workers)
         self.stack.stop_callers()
         self._demand_life(self.mock)
         if not self.has_happened("ended"):
@@ -192,12 +200,16 @@ class Rehearsal:
         if time.monotonic() - self._looked >= usage.EVERY:
             self._looked = time.monotonic()
             pids = {program.name: program.pid for program in self.stack.programs if program.runs}
-            rows = usage.look({**pids, "load": self.load.pid}, time.time())
+            senders = {f"load-{number}": program.pid for number, program in enumerate((self.load, *self.workers))}
+            rows = usage.look({**pids, **senders}, time.time())
             rundir.append(self.run.usage, [{"variant": self.variant, **row} for row in rows])
 
     def _demand_life(self, *programs: Program) -> None:
-        for program in programs or (*self.stack.programs, self.load):
-            if program.exit_code is not None and (program is not self.load or program.exit_code != 0):
+        senders = (*self.workers, self.load)
+        for program in programs or (*self.stack.programs, *senders):
+            if program.exit_code is not None and (program not in senders or program.exit_code != 0):
+                if given_up := [row["message"] for row in self.run.events_of(self.variant) if row["event"] == "died"]:
+                    raise InvalidRun(f"{self.variant}: {given_up[-1]}")
                 if not self.has_happened("started"):
                     raise CannotRun(f"{self.variant}: the {program.name} ended at start, {program.last_words()}")
                 self._died(f"the {program.name} died in the middle of the run: {program.last_words()}")

@@ -7,7 +7,9 @@ import typer
 
 from loadtests.scenario import ClockName
 
-NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A scenario's name (`list`), or its YAML file.")]
+NAME_OR_FILE = typer.Argument(metavar="NAME|FILE", help="A scenario's name (`list`), or its YAML file.")
+NameOrFile = Annotated[str, NAME_OR_FILE]
+NameOrFileOrNone = Annotated[str | None, NAME_OR_FILE]
 Variants = Annotated[list[str] | None, typer.Option("--variant", metavar="V", help="Run only this one; repeatable.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the scenario: load.rate=4; repeatable.")
@@ -27,3 +29,12 @@ Markdown = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write Markdown; it goes to $GITHUB_STEP_SUMMARY by itself.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Send the load from N processes beside a master; default one.")
+]
+Master = Annotated[
+    bool, typer.Option("--master", help="Wait for N workers that join by hand, from here or another machine.")
+]
+Worker = Annotated[
+    str | None, typer.Option(metavar="HOST[:PORT]", help="Instead of all else: send a share of that master's load.")
+]

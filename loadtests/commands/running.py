@@ -6,8 +6,23 @@ from typing import Annotated
 import typer
 
 from loadtests import client, display, runner
-from loadtests.commands import outputs, rehearsing
-from loadtests.commands.options import Assignments, Clock, Gates, Json, Junit, Markdown, NameOrFile, Out, Seed, Variants
+from loadtests.commands import joining, outputs, rehearsing
+from loadtests.commands.options import (
+    Assignments,
+    Clock,
+    Gates,
+    Json,
+    Junit,
+    Markdown,
+    Master,
+    NameOrFileOrNone,
+    Out,
+    Seed,
+    Variants,
+    Worker,
+    Workers,
+)
+from loadtests.crew import Crew
 from loadtests.errors import CannotRun, Interrupted, InvalidRun
 from loadtests.scenario import ClockName
 from loadtests.target import Target
@@ -16,13 +31,16 @@ AIMED = "Load this gateway, which runs already, instead of starting ours; its Cl
 
 
 def run(
-    name: NameOrFile,
+    name: NameOrFileOrNone = None,
     variant: Variants = None,
     assignments: Assignments = None,
     gate: Gates = None,
     seed: Seed = 1,
     clock: Clock = None,
     out: Out = None,
+    workers: Workers = None,
+    master: Master = False,
+    worker: Worker = None,
     junit: Junit = None,
     markdown: Markdown = None,
     as_json: Json = False,
@@ -33,13 +51,21 @@ def run(
     i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
 ) -> None:
     """Run a scenario: start the stack, send the load, judge what happened."""
+    if worker is not None:
+        return joining.join(worker, allow_remote=allow_remote, i_will_pay=i_will_pay)
+    if name is None:
+        raise CannotRun("run: got no scenario, expected its NAME or FILE (or --worker HOST, to join a master)")
     console = display.console(stderr=as_json)
     experiment, variants = rehearsing.prepare(name, assignments, variant, gate)
     chosen = experiment.choose_clock(clock)
     rehearse = rehearsing.rehearse_on(chosen, experiment, variants)
+    if workers is not None or master:
+        crew = _crew(workers, master, allow_remote, chosen)
+        console.print(crew.invitation(), soft_wrap=True)
+        rehearse = functools.partial(rehearse, senders=crew)
     if gateway is not None:
         aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
-        rehearse = functools.partial(runner.rehearse, target=aimed)
+        rehearse = functools.partial(rehearse, target=aimed)
     else:
         rehearsing.demand(name, experiment, variants)
     folder = runner.prepare(name, experiment, variants, seed, out, rehearsing.command())
@@ -60,6 +86,13 @@ def run(
     if invalid:
         raise invalid
     rehearsing.exit_with(summary)
+
+
+def _crew(workers: int | None, master: bool, allow_remote: bool, clock: ClockName) -> Crew:
+    """Raises CannotRun: virtual time is one process."""
+    if clock == "virtual":
+        raise CannotRun("--workers and --master: virtual time is one process; add --clock real")
+    return Crew.of(workers, master=master, remote=allow_remote)
 
 
 def _aim(

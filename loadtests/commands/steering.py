@@ -33,7 +33,7 @@ def ui(
     web_port = stack.web_port(port)
     rehearsal = runner.Rehearsal(folder, experiment, chosen, seed)
     with rehearsal.started() as witness:
-        options = ("--web-host", "127.0.0.1", "--web-port", str(web_port), "-u", "1", "-r", "1")
+        options = ("--web-host", "127.0.0.1", "--web-port", str(web_port))
         rehearsal.start_load(*options, alone=True)
         rehearsal.load.url = url = f"http://127.0.0.1:{web_port}"
         rehearsal.load.wait_until_healthy("/")

@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from loadtests import scenario
+from loadtests.crew import LOCUST
 from loadtests.memory import served
 from loadtests.openloop import OpenLoop
 from loadtests.plan import VARIABLE, Plan
-from loadtests.runner import LOCUSTFILE
 from loadtests.sample import Sample
 
 TOKENS = {"input_tokens": 7, "output_tokens": 3}
@@ -136,7 +136,7 @@ def on_real_sockets(load: str, gateway: Gateway, folder: Path) -> tuple[list[Sam
     samples, events, plan = (folder / name for name in ("samples.jsonl", "events.jsonl", "plan.json"))
     with listening(gateway) as url:
         Plan(written(load, folder), "default", 1, url, url, "k", str(samples), str(events)).write(plan)
-        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "1", "-r", "1"]
+        command = [sys.executable, "-m", *LOCUST, "--headless", "-u", "1", "-r", "1"]
         done = subprocess.run(command, env={**os.environ, VARIABLE: str(plan)}, capture_output=True, timeout=60)
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
     rows = [json.loads(line) for line in events.read_text().splitlines()]

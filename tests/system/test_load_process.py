@@ -18,8 +18,8 @@ from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 
+from loadtests.crew import LOCUST
 from loadtests.plan import VARIABLE, Plan
-from loadtests.runner import LOCUSTFILE
 from loadtests.sample import Sample
 
 GAP = 0.1
@@ -176,7 +176,7 @@ class Misbehaving:
 
 def locust(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", *options],
+        [sys.executable, "-m", *LOCUST, "--headless", *options],
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,

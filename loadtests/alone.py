@@ -1,0 +1,45 @@
+"""One process that sends the whole load of a plan."""
+
+import functools
+import time
+
+import gevent
+from locust.env import Environment
+
+from loadtests import caller, hooks
+from loadtests.dispatcher import Balancer, Dispatcher
+from loadtests.errors import InvalidRun
+from loadtests.ledger import Files, Ledger
+from loadtests.plan import Job, Plan
+
+
+class Alone:
+    """Each start of the load is another job: the web UI may start it again."""
+
+    def __init__(self, environment: Environment, plan: Plan) -> None:
+        self._environment, self._plan = environment, plan
+        self._starts = 0
+
+    def send(self) -> None:
+        """From T0 to the end of the schedule; then a headless locust ends, and the web UI is ready again."""
+        self._starts += 1
+        job = self._plan.job(self._starts)
+        ledger = Ledger(self._plan.variant, job.program, Files(self._plan).write)
+        try:
+            self._send(job, ledger)
+        except (InvalidRun, OSError) as error:
+            hooks.give_up(self._environment, ledger, error)
+        hooks.finish(self._environment)
+
+    def _send(self, job: Job, ledger: Ledger) -> None:
+        dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
+        balancer = Balancer(job, dispatcher.rotation, lambda t, state: ledger.note("probe", t=t, state=state))
+        wall = caller.begin(caller.connect(self._plan.mock))
+        t0 = time.monotonic()
+        ledger.note("started", t=0.0, wall=wall, suffix=job.suffix)
+        probing = gevent.spawn(balancer.keep_probing, t0)
+        try:
+            dispatcher.run(t0)
+        finally:
+            probing.kill()
+        ledger.note("ended", t=dispatcher.now(), sent=dispatcher.sent)

@@ -1,0 +1,42 @@
+"""Who sends the load: one process, or a master with workers from here or elsewhere."""
+
+import pytest
+
+from loadtests import crew
+from loadtests.crew import ALONE, Crew
+from loadtests.errors import CannotRun
+
+
+def test_without_workers_one_process_sends_all():
+    assert Crew.of(None, master=False, remote=False) == ALONE
+    assert (list(ALONE.names_here()), list(ALONE.leading())) == ([], [])
+
+
+def test_workers_of_this_machine_are_started_here_and_keep_to_it():
+    found = Crew.of(2, master=False, remote=True)
+
+    assert found.names_here() == ["load worker 1", "load worker 2"]
+    assert found.host == "127.0.0.1"
+    assert list(found.leading())[-2:] == ["--expect-workers", "2"]
+    assert list(found.following())[-1] == str(found.port) != "0"
+
+
+@pytest.mark.parametrize(("remote", "host"), [(False, "127.0.0.1"), (True, "0.0.0.0")])
+def test_a_master_waits_for_workers_from_elsewhere_as_far_away_as_is_allowed(remote: bool, host: str):
+    found = Crew.of(None, master=True, remote=remote)
+
+    assert (found.names_here(), found.workers, found.host) == ([], 1, host)
+    assert f":{found.port}" in found.invitation()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("load.lan", ("load.lan", 5557)), ("10.0.0.1:7000", ("10.0.0.1", 7000))], ids=["host", "port"]
+)
+def test_an_address_is_a_host_and_maybe_a_port(text: str, found: tuple[str, int]):
+    assert crew.address(text) == found
+
+
+@pytest.mark.parametrize("text", ["", ":5557", "host:", "host:http"])
+def test_what_is_no_address_says_what_was_expected(text: str):
+    with pytest.raises(CannotRun, match="expected the master's HOST or HOST:PORT"):
+        crew.address(text)

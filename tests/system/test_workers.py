@@ -1,0 +1,134 @@
+"""One load from several processes: nothing is lost or sent twice, the clocks agree, and a worker that dies is named."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loadtests.rundir import RunDir
+
+SCENARIO = """\
+about: Streams of 0.3 s, twenty a second.
+load: {{user: stream, arrivals: poisson, rate: 20, patience: 5{more}}}
+phases: [{{name: load, seconds: {seconds}}}]
+mock: {{latency: {{ttft: {{p50: 0.1, p95: 0.1}}, tokens_per_second: 100, output_tokens: 20}}}}
+"""
+
+
+def written(folder: Path, seconds: float, more: str = "") -> str:
+    path = folder / "small.yaml"
+    path.write_text(SCENARIO.format(seconds=seconds, more=more))
+    return str(path)
+
+
+def locusts(command, role: str) -> list[psutil.Process]:
+    """Locust's processes of a command in this role: --master or --worker."""
+    children = psutil.Process(command.process.pid).children(recursive=True)
+    return [child for child in children if role in child.cmdline()]
+
+
+@pytest.fixture
+def join() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    joined: list[subprocess.Popen[bytes]] = []
+
+    def start(address: str) -> subprocess.Popen[bytes]:
+        joined.append(subprocess.Popen([sys.executable, "-m", "loadtests", "run", "--worker", address]))
+        return joined[-1]
+
+    yield start
+    for process in joined:
+        process.kill()
+        process.wait()
+
+
+def test_two_workers_send_the_load_that_one_process_would(loadtests, tmp_path: Path):
+    command = loadtests("run", written(tmp_path, seconds=3), "--workers", "2", "--out", "run")
+
+    assert command.end(40) == 0, command.output()
+    command.check_the_books()
+    run = RunDir(command.run)
+    _, scenario = run.read_about()
+    samples = run.samples_of("default")
+    planned = {arrival.request_id: arrival.at for arrival in scenario.arrivals(1, "default")}
+    assert {sample.request_id: sample.intended for sample in samples} == planned
+    assert len(samples) == len(planned)
+    assert {sample.outcome for sample in samples} == {"complete"}
+    # the clocks agree: what the journal says of an attempt lies within what its caller says of the request
+    asked = {sample.request_id: sample for sample in samples}
+    came = sorted(attempt["t"] - asked[attempt["request_id"]].sent for attempt in run.journal_of("default"))
+    went = sorted(asked[attempt["request_id"]].ended - attempt["ended"] for attempt in run.journal_of("default"))
+    assert came[0] > -0.002 and came[len(came) // 2] < 0.02
+    assert went[0] > -0.002 and went[len(went) // 2] < 0.02
+
+
+def test_a_load_balancer_is_one_for_all_workers(loadtests, tmp_path: Path):
+    more = ", probe: {path: /nowhere, every: 0.2, unhealthy_after: 5}"
+    command = loadtests("run", written(tmp_path, 3, more), "--workers", "2", "--out", "run")
+
+    assert command.end(40) == 0, command.output()
+    run = RunDir(command.run)
+    (turned,) = (event for event in run.events_of("default") if event["event"] == "probe")
+    assert turned["state"] == "unhealthy"
+    out = [sample for sample in run.samples_of("default") if sample.sent > turned["t"] + 0.1]
+    assert len(out) > 20
+    assert {sample.outcome for sample in out} == {"refused"}
+
+
+def test_a_worker_that_is_killed_is_named_with_its_last_words_and_the_run_is_invalid(loadtests, tmp_path: Path):
+    command = loadtests("run", written(tmp_path, seconds=60), "--workers", "2", "--out", "run")
+    command.wait_for_load()
+
+    locusts(command, "--worker")[0].kill()
+
+    assert command.end(5) == 3
+    assert "load worker 1 died in the middle of the run: SIGKILL; " in command.output()
+    assert "default-load-worker-1.log says:" in command.output()
+    assert command.summary()["verdict"] == "invalid"
+    assert "load worker 1 died" in command.summary()["reasons"][0]
+    assert command.leftovers() == []
+
+
+def test_workers_that_join_by_hand_need_no_file_of_the_scenario(loadtests, tmp_path: Path, join):
+    command = loadtests("run", written(tmp_path, seconds=3), "--master", "--workers", "2", "--out", "run")
+    command.wait_for(lambda: "loadtests run --worker " in command.output())
+    address = command.output().split("loadtests run --worker ")[1].split()[0]
+
+    workers = [join(address), join(address)]
+
+    assert command.end(40) == 0, command.output()
+    command.check_the_books()
+    assert [worker.wait(10) for worker in workers] == [0, 0]
+
+
+def test_a_worker_of_another_machine_that_is_killed_is_missed_by_the_master(loadtests, tmp_path: Path, join):
+    command = loadtests("run", written(tmp_path, seconds=60), "--master", "--workers", "2", "--out", "run")
+    command.wait_for(lambda: "loadtests run --worker " in command.output())
+    address = command.output().split("loadtests run --worker ")[1].split()[0]
+    workers = [join(address), join(address)]
+    command.wait_for_load()
+
+    (locust,) = psutil.Process(workers[0].pid).children()
+    locust.kill()
+
+    assert command.end(15) == 3
+    (died,) = (event for event in RunDir(command.run).events_of("default") if event["event"] == "died")
+    assert f"-{workers[0].pid} died in the middle of the run" in died["message"]
+    assert died["message"] in command.output()
+    assert workers[1].wait(10) == 0
+
+
+def test_a_worker_with_a_bad_address_says_what_was_expected(loadtests):
+    command = loadtests("run", "--worker", "nonsense:port")
+
+    assert command.end(20) == 2
+    assert "expected the master's HOST or HOST:PORT" in command.output()
+
+
+def test_a_load_from_workers_is_a_load_on_the_real_clock(loadtests):
+    command = loadtests("run", "smoke", "--workers", "2", "--clock", "virtual")
+
+    assert command.end(20) == 2
+    assert "virtual time is one process" in command.output()
