@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from loadtests import story
-from loadtests.gates import ADJUSTED, CLOCKS, DISTRIBUTIONS
+from loadtests.gates import ADJUSTED, DISTRIBUTIONS
 from loadtests.metrics import Series
 from loadtests.sample import OUTCOMES, Row
 
@@ -57,7 +57,7 @@ def render(summary: Row, series: Mapping[str, Series], *, about: str, command: s
         score=_score(summary),
         stories=[(name, variants[name].get("verdict"), story.tell(name, summary, series)) for name in variants],
         comparison=_comparison(variants, series),
-        gates=[{**gate, "metric": _metric_of(gate["gate"])} for gate in summary.get("gates") or []],
+        gates=summary.get("gates") or [],
         series=series,
         outcomes=_outcomes(variants),
         percentiles=list(_percentiles(variants)),
@@ -105,13 +105,6 @@ def _bound(expectation: Row) -> str:
     if tolerance is None:
         return story.DASH
     return f"± {story.percent(tolerance) if expectation['predicted'] else story.number(tolerance)}"
-
-
-def _metric_of(gate: str) -> str:
-    """The metric inside `[variant.][phase.]metric op number`, as far as its unit goes."""
-    path = re.split(r"[<>=!\s]", gate.strip(), maxsplit=1)[0].split(".")
-    clocks = [at for at, word in enumerate(path) if word in CLOCKS]
-    return ".".join(path[clocks[-1] :]) if clocks else path[-1]
 
 
 class Figure(NamedTuple):

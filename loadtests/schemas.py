@@ -69,6 +69,7 @@ def summary() -> Row:
                     gate=TEXT,
                     variant=TEXT,
                     phase={"type": ["string", "null"]},
+                    metric={"enum": sorted(gates.METRICS)},
                     measured=POSSIBLY_FOR_EVER,
                     status={"enum": ["pass", "fail", "skipped"]},
                 )

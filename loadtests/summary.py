@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import cost, gates, metrics, rotation
+from loadtests import contradictions, cost, gates, metrics, rotation
 from loadtests.load import Arrival
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
@@ -89,7 +89,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         judged=metrics.phase_figures(observed, judged, scenario.slo),
         recovery=metrics.recovery(observed, scenario),
         reasons=[f"{name}: {reason}" for reason in reasons],
-        findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, judged, phases)] if ran else [],
+        findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
     )
 
 
@@ -172,9 +172,10 @@ def _span_of(lag: Row, judged: Sequence[Span]) -> Span | None:
     return next((span for span in judged if start < span.end and end > span.start), None)
 
 
-def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span], phases: Row) -> list[str]:
+def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, phases: Row) -> list[str]:
     """What the independent records say that somebody should look at."""
     found = []
+    judged = [span for span in scenario.spans() if span.judge]
     lags = [lag.seconds for lag in observed.lags or () if lag.seconds > LAG_LIMIT]
     if lags:
         found.append(f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s")
@@ -188,6 +189,8 @@ def _findings(run: RunDir, name: str, observed: Observed, judged: Sequence[Span]
     if holding is not None and holding.cause != "none":
         found.append(str(holding))
     found += _journal_against_gateway(run, name, observed)
+    many = scenario.load.user in contradictions.MANY
+    found += map(str, contradictions.find(observed.samples, observed.attempts_of(), many=many))
     return found
 
 
@@ -226,7 +229,7 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
     ran = {variant.name: variant for variant in variants}
     for gate in scenario.parsed_gates():
         for name in [gate.variant] if gate.variant else list(ran):
-            row: Row = {"gate": gate.text, "variant": name, "phase": gate.phase}
+            row: Row = {"gate": gate.text, "variant": name, "phase": gate.phase, "metric": gate.metric}
             if name not in ran:
                 found.append({**row, "measured": None, "status": "skipped"})
                 continue

@@ -105,7 +105,8 @@ def a_summary() -> dict[str, Any]:
                 reason="needs Toxiproxy, which is not installed", because="no queue"),
         ],
         "gates": [
-            {"gate": "fixed.after.e2e.p95 < 2", "variant": "fixed", "phase": "after", "measured": 1.4, "status": "pass"}
+            {"gate": "fixed.after.e2e.p95 < 2", "variant": "fixed", "phase": "after", "metric": "e2e.p95",
+             "measured": 1.4, "status": "pass"}
         ],
         "findings": ["naive: the gateway's event loop lagged by 0.31 s at 41 s"],
         "machine": {"cpu": "AMD EPYC 9B14", "cores": 4, "memory": "16 GB", "system": "Linux 6.1, Debian 12"},

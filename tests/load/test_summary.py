@@ -45,7 +45,7 @@ def test_the_summary_has_the_keys_that_later_tools_read(both: Written):
     assert found["phases"][0] == {"name": "warmup", "seconds": 2.0, "judge": False}
     assert " ".join(phase["e2e"]) == "mean p50 p90 p95 p99 p999 max n"
     assert set(found["expectations"][0]) == set(EXPECTATION_KEYS.split())
-    assert set(found["gates"][0]) == {"gate", "variant", "phase", "measured", "status"}
+    assert set(found["gates"][0]) == {"gate", "variant", "phase", "metric", "measured", "status"}
     json.dumps(found)
 
 
