@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 from loadtests.plan import Plan
@@ -28,12 +27,10 @@ class Ledger:
 
 
 class Files:
-    """The files of a run. A plan that runs alone starts them anew. A line is there as soon as it is written."""
+    """The files of a run. A line is there as soon as it is written."""
 
     def __init__(self, plan: Plan) -> None:
         self._paths: dict[Kind, str] = {"samples": plan.samples, "events": plan.events}
-        for path in self._paths.values() if plan.alone else ():
-            Path(path).write_text("", encoding="utf-8")
 
     def write(self, kind: Kind, lines: str) -> None:
         with open(self._paths[kind], "a", encoding="utf-8") as file:

@@ -195,7 +195,7 @@ def series(observed: Observed, scenario: Scenario) -> Series:
             running.append((start, attempt["ended"]))
     return {
         "phases": [dataclasses.asdict(span) for span in scenario.spans()],
-        "faults": [_fault(entry) for entry in scenario.triggers()],
+        "faults": faults(scenario),
         "t": list(range(seconds)),
         "offered": _counts(observed.offered, seconds),
         "goodput": _counts(good, seconds),
@@ -222,6 +222,11 @@ def _batches(finding: Finding | None) -> Row:
         "batch_interval": None if finding is None else _rounded(finding.batch_interval, 6),
         "batch_bytes": None if finding is None else _rounded(finding.batch_bytes, 1),
     }
+
+
+def faults(scenario: Scenario) -> list[Row]:
+    """`{start, end, label}` of all that goes wrong for a while."""
+    return [_fault(entry) for entry in scenario.triggers()]
 
 
 def _wasted(cohort: Sequence[Sample], attempts_of: dict[str, list[Attempt]]) -> Row:

@@ -16,8 +16,7 @@ WORKER = "LOADTESTS_WORKER"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`scenario`, `samples` and `events` are paths; `gateway` and `mock` base URLs; `key` the tenant's gateway key.
-    `alone`: each start of the load (in the web UI) replaces the rows of the one before."""
+    """`scenario`, `samples` and `events` are paths; `gateway` and `mock` base URLs; `key` the tenant's gateway key."""
 
     scenario: str
     variant: str
@@ -27,7 +26,6 @@ class Plan:
     key: str
     samples: str
     events: str
-    alone: bool = False
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2), encoding="utf-8")

@@ -52,7 +52,7 @@ def render(summary: Row, series: Mapping[str, Series], *, about: str, command: s
         run=summary,
         about=about,
         command=command,
-        data=_embedded({"variants": series, "slo": slo}),
+        data=embedded({"variants": series, "slo": slo}),
         slo=[f"{metric.upper()} ≤ {story.measure(metric, limit)}" for metric, limit in slo.items()],
         score=_score(summary),
         stories=[(name, variants[name].get("verdict"), story.tell(name, summary, series)) for name in variants],
@@ -67,7 +67,7 @@ def render(summary: Row, series: Mapping[str, Series], *, about: str, command: s
     )
 
 
-def _embedded(data: object) -> Markup:
+def embedded(data: object) -> Markup:
     """JSON for a script element: nothing in it can close the element, and what JSON lacks, NaN, is null."""
     text = json.dumps(_finite(data), separators=(",", ":"))
     return Markup(re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -51,6 +52,11 @@ class RunDir:
     def start_over(self) -> None:
         for path in (self.samples, self.journal, self.events, self.usage):
             path.write_text("", encoding="utf-8")
+
+    def copy_to(self, path: Path) -> "RunDir":
+        """This run as it is now, in a folder of its own."""
+        shutil.copytree(self.path, path, ignore=lambda folder, names: [path.parent.name])
+        return RunDir(path)
 
     def log(self, variant: str, program: str) -> Path:
         return self.path / "logs" / f"{variant}-{program}.log"

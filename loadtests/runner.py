@@ -123,7 +123,7 @@ class Rehearsal:
     def _key(self) -> str:
         return self.target.key if self.target else client.KEY
 
-    def start_load(self, *locust_options: str, alone: bool = False) -> None:
+    def start_load(self, *locust_options: str) -> None:
         plan = Plan(
             scenario=str(self.run.scenario.resolve()),
             variant=self.variant,
@@ -133,7 +133,6 @@ class Rehearsal:
             key=self._key,
             samples=str(self.run.samples.resolve()),
             events=str(self.run.events.resolve()),
-            alone=alone,
         )
         path = self.run.log(self.variant, "plan").with_suffix(".json")
         plan.write(path)

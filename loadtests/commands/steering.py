@@ -34,7 +34,7 @@ def ui(
     rehearsal = runner.Rehearsal(folder, experiment, chosen, seed)
     with rehearsal.started() as witness:
         options = ("--web-host", "127.0.0.1", "--web-port", str(web_port))
-        rehearsal.start_load(*options, alone=True)
+        rehearsal.start_load(*options)
         rehearsal.load.url = url = f"http://127.0.0.1:{web_port}"
         rehearsal.load.wait_until_healthy("/")
         console.print(f"web UI: {url}   gateway: {rehearsal.gateway.url}   mock: {rehearsal.mock.url}")

@@ -1,6 +1,5 @@
 """Rows on their way to a run's files."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -24,19 +23,6 @@ def test_a_sample_and_an_event_are_each_a_line_of_their_file(tmp_path: Path):
     assert Sample.from_row(json.loads((tmp_path / "samples.jsonl").read_text())) == SAMPLE
     event = {"variant": "fixed", "program": "load worker 2", "event": "lag", "at": 0.5, "seconds": 0.3}
     assert json.loads((tmp_path / "events.jsonl").read_text()) == event
-
-
-def test_only_a_plan_that_runs_alone_starts_its_files_anew(tmp_path: Path):
-    plan = plan_in(tmp_path)
-    for path in (plan.samples, plan.events):
-        Path(path).write_text("of the start before\n")
-
-    Files(plan)
-    kept = Path(plan.samples).read_text() + Path(plan.events).read_text()
-    Files(dataclasses.replace(plan, alone=True))
-
-    assert kept == "of the start before\n" * 2
-    assert Path(plan.samples).read_text() + Path(plan.events).read_text() == ""
 
 
 def test_a_batch_gives_each_line_once():

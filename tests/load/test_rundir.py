@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path):
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path):
-    written = Plan("s.yaml", "naive", 1, "http://127.0.0.1:1", "http://127.0.0.1:2", "k", "samples", "events", True)
+    written = Plan("s.yaml", "naive", 1, "http://127.0.0.1:1", "http://127.0.0.1:2", "k", "samples", "events")
     written.write(tmp_path / "plan.json")
 
     assert plan.from_environment({plan.VARIABLE: str(tmp_path / "plan.json")}) == written

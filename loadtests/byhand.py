@@ -1,0 +1,183 @@
+"""What a person does to a run by hand: read from the control room, told in words, and the windows it leaves on a chart.
+
+Each deed is a `Note` in the run's events. Whatever harms opens a window by a name, and what ends it closes that name:
+so the page, the report and the verdict all read the same rows.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import ConfigDict, Strict
+
+from loadtests import section
+from loadtests.sample import Row
+from loadtests.section import Unit
+
+EVENT = "by_hand"
+PROGRAM = "control room"
+
+Seconds = Annotated[float, Strict(), Gt(0), Le(86_400), Unit("seconds")]
+Percent = Annotated[float, Strict(), Gt(0), Le(100), Unit("percent")]
+
+
+@dataclass(frozen=True)
+class Note:
+    """One deed, `t` seconds since T0. `opens` names the window it opens, `closes` those it ends; a `harmless` one
+    leaves the run as it was: a mark, a saved report."""
+
+    t: float
+    told: str
+    opens: str | None = None
+    closes: tuple[str, ...] = ()
+    harmless: bool = False
+
+    def to_row(self) -> Row:
+        return {"program": PROGRAM, "event": EVENT, **dataclasses.asdict(self), "t": round(self.t, 3)}
+
+
+def notes(events: Iterable[Row]) -> list[Note]:
+    """Those among a run's events, in order."""
+    names = {field.name for field in dataclasses.fields(Note)}
+    found = ({name: row[name] for name in names & row.keys()} for row in events if row["event"] == EVENT)
+    return [Note(**{**row, "closes": tuple(row["closes"])}) for row in found]
+
+
+def still_open(done: Iterable[Note], kind: str = "") -> tuple[str, ...]:
+    """The windows that nothing has closed yet, the oldest first; only those whose name begins with `kind`."""
+    opened: dict[str, None] = {}
+    for note in done:
+        for name in note.closes:
+            opened.pop(name, None)
+        if note.opens is not None:
+            opened[note.opens] = None
+    return tuple(name for name in opened if name.startswith(kind))
+
+
+def windows(done: Iterable[Note], end: float) -> list[Row]:
+    """`{start, end, label}` of each harm that was done by hand; what nobody ended lasts until `end`."""
+    found: list[Row] = []
+    current: dict[str, Row] = {}
+    for note in done:
+        for name in (*note.closes, note.opens):
+            if name is not None and name in current:
+                current.pop(name)["end"] = note.t
+        if note.opens is not None:
+            current[note.opens] = {"start": note.t, "end": max(end, note.t), "label": note.told}
+            found.append(current[note.opens])
+    return found
+
+
+def marks(done: Iterable[Note]) -> list[Row]:
+    """`{at, label}` of what is a moment and no window."""
+    return [{"at": note.t, "label": note.told} for note in done if note.opens is None and not note.closes]
+
+
+def steered(done: Iterable[Note]) -> list[str]:
+    """What was done to the run, in words; nothing when it was only looked at."""
+    return [f"at {note.t:.1f} s: {note.told}" for note in done if not note.harmless]
+
+
+class Choice(NamedTuple):
+    """A fault in people's words. `fields` is what the mock is told; `knob` a field of it that can be set, with its
+    label and the value it has until somebody does."""
+
+    title: str
+    fields: Row
+    knob: tuple[str, str, float] | None = None
+
+
+CHOICES: Mapping[str, Choice] = {
+    "overloaded": Choice("529 overloaded", {"name": "status", "code": 529}),
+    "throttled": Choice("429 rate limited", {"name": "status", "code": 429}, ("retry_after", "retry after (s)", 2.0)),
+    "failed": Choice("500 internal error", {"name": "status", "code": 500}),
+    "proxy_page": Choice("502 with a proxy's page", {"name": "status", "code": 502, "body": "html"}),
+    "slow_first_byte": Choice("slow first byte", {"name": "slow_first_byte"}, ("seconds", "later by (s)", 3.0)),
+    "hang": Choice("no answer at all", {"name": "hang"}, ("seconds", "closed after (s)", 3600.0)),
+    "stall": Choice("stream stalls", {"name": "stall", "after": 3}, ("seconds", "for (s)", 5.0)),
+    "drip": Choice("slow tokens", {"name": "drip"}, ("factor", "times as slow", 4.0)),
+    "error_event": Choice("error event in the stream", {"name": "error_event"}, ("after", "after deltas", 3)),
+    "truncate": Choice("stream ends too early", {"name": "truncate"}, ("after", "after deltas", 3)),
+    "cut": Choice("connection reset", {"name": "cut", "how": "rst"}, ("after", "after deltas", 3)),
+    "malformed_event": Choice("event that is no JSON", {"name": "malformed_event"}, ("after", "delta number", 3)),
+    "truncated_json": Choice("half an event", {"name": "truncated_json"}, ("after", "delta number", 3)),
+    "duplicate_event": Choice("event sent twice", {"name": "duplicate_event"}, ("after", "delta number", 3)),
+    "missing_event": Choice("event left out", {"name": "missing_event"}, ("after", "delta number", 3)),
+    "split_packets": Choice("events in two packets", {"name": "split_packets"}, ("seconds", "apart (s)", 0.01)),
+    "comments": Choice("comments between events", {"name": "comments"}),
+    "giant_event": Choice("giant event", {"name": "giant_event", "after": 3}, ("size", "bytes", 1_048_576)),
+    "content_type": Choice("wrong content type", {"name": "content_type"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deed:
+    """What the page sends: a JSON object of the fields of one of these."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault(Deed):
+    """Begin one of `CHOICES`: with its knob at `value`, on so many `percent` of attempts, for so many `seconds`."""
+
+    choice: str
+    value: Annotated[float, Strict(), Ge(0)] | None = None
+    percent: Percent = 100.0
+    seconds: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if self.choice not in CHOICES:
+            raise ValueError(f'got "{self.choice}", expected one of: {", ".join(CHOICES)}')
+
+    @property
+    def name(self) -> str:
+        """What the mock calls it."""
+        return str(CHOICES[self.choice].fields["name"])
+
+    def entry(self) -> Row:
+        """What the mock is told."""
+        return {**CHOICES[self.choice].fields, **self._knob(), "share": self.percent / 100}
+
+    def told(self) -> str:
+        knob = CHOICES[self.choice].knob
+        value = f", {knob[1]} {self._knob()[knob[0]]:g}" if knob else ""
+        share = "" if self.percent == 100 else f", {self.percent:g} % of attempts"
+        return f"{CHOICES[self.choice].title}{value}{share}"
+
+    def _knob(self) -> Row:
+        knob = CHOICES[self.choice].knob
+        if knob is None:
+            return {}
+        field, _, usual = knob
+        value = usual if self.value is None else self.value
+        return {field: round(value) if isinstance(usual, int) else value}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clear(Deed):
+    """End the faults of one `name`, or all of them."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity(Deed):
+    """Give Claude so many `slots`, for so many `seconds` or until it is given back; None gives it back."""
+
+    slots: Annotated[int, Strict(), Ge(1), Le(1_000_000)] | None
+    seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark(Deed):
+    """Remember this moment."""
+
+    note: Annotated[str, Strict(), Len(1, 200)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Deed):
+    """What needs no words: start, stop, panic, save."""
