@@ -8,13 +8,13 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.event import Events
 
-from loadtests import target
+from loadtests import rows, target
 from loadtests.errors import CannotRun, InvalidRun
 from loadtests.ledger import Ledger
 from loadtests.sample import Sample
 
-# Rows that measure a part of a request; they must not count as requests in "Aggregated".
-METRIC_ROWS = frozenset({"TTFT"})
+# What a team's own users fire as measures of a part of a request, beside our own kinds.
+METRIC_ROWS = rows.KINDS | {"METRIC"}
 
 
 def register(events: Events) -> None:
@@ -64,8 +64,11 @@ def allow(environment: Environment, url: str) -> str:
 
 
 def show(environment: Environment, name: str, sample: Sample) -> None:
-    """A sample in Locust's own statistics. Only complete requests have a latency there; the others count as failures
-    by their outcome; what we aborted is neither."""
+    """A sample in Locust's own statistics. Only complete requests have a latency there; a failure is called by its
+    outcome; what its caller left on purpose is a request without a latency, and what we aborted is none."""
+    for entry in rows.of(name, sample):
+        log: Callable[..., None] = environment.stats.get(entry.name, entry.kind).log
+        log(entry.value, 0)
     if sample.outcome == "aborted":
         return
     complete = sample.outcome == "complete"
@@ -75,11 +78,9 @@ def show(environment: Environment, name: str, sample: Sample) -> None:
         name=name,
         response_time=sample.e2e * 1000 if complete else None,
         response_length=0,
-        exception=None if complete else sample.outcome,
+        exception=None if sample.outcome in rows.NO_FAILURE else sample.outcome,
         context={},
     )
-    if complete and sample.ttft is not None:
-        fire(request_type="TTFT", name=name, response_time=sample.ttft * 1000, response_length=0, context={})
 
 
 def give_up(environment: Environment, ledger: Ledger, error: Exception) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+from flask import Response, request
 from locust import LoadTestShape, User, constant, task
 from locust.env import Environment
 from locust.event import Events
@@ -14,6 +15,12 @@ from loadtests.alone import Alone
 from loadtests.master import Master
 from loadtests.plan import Plan
 from loadtests.worker import Worker
+
+EXPLAINED = """
+<p role="note" style="position: fixed; left: 16px; bottom: 8px; max-width: 60ch; margin: 0; z-index: 2000;
+font: 14px system-ui, sans-serif; color: #fff; background: #37474f; padding: 8px 12px; border-radius: 4px">
+Open loop: the scenario sets when requests start. Locust's users are the processes that send them, so user numbers and
+a spawn rate would change nothing.</p></body>"""
 
 
 class OpenLoopUser(User):
@@ -41,6 +48,8 @@ def register(events: Events, plan: Plan | None, worker: str | None) -> None:
 
     def assign(environment: Environment, runner: Any, **_: Any) -> None:
         environment.process_exit_code = 0  # the verdict is the runner's
+        if environment.web_ui is not None and environment.web_ui.app is not None:
+            environment.web_ui.app.after_request(explain)
         if isinstance(runner, WorkerRunner):
             OpenLoopUser.send = Worker(environment, runner, worker or runner.client_id).send
             return
@@ -51,3 +60,10 @@ def register(events: Events, plan: Plan | None, worker: str | None) -> None:
             OpenLoopUser.send = Alone(environment, plan).send
 
     events.init.add_listener(assign)
+
+
+def explain(response: Response) -> Response:
+    """Locust's page says what its user fields mean here."""
+    if request.path == "/" and response.mimetype == "text/html" and not response.is_streamed:
+        response.set_data(response.get_data(as_text=True).replace("</body>", EXPLAINED))
+    return response
