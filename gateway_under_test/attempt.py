@@ -106,6 +106,10 @@ class Attempt:
             output_tokens=self.output_tokens,
         )
 
+    def sent(self) -> None:
+        """The request has left: from now on Claude could have seen it."""
+        self.sends += 1
+
     def hear(self, status_code: int, headers: Mapping[str, str]) -> None:
         """Claude's answer has begun."""
         self.status_code, self.headers = status_code, headers

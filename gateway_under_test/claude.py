@@ -20,8 +20,9 @@ from anthropic._base_client import get_platform
 from anthropic.types import Message
 from anyio import to_thread
 
-from gateway_under_test import errors, relay, settings
+from gateway_under_test import errors, relay, settings, transport
 from gateway_under_test.attempt import Attempt
+from gateway_under_test.transport import Transport
 
 # Which attempt the http client is busy with: its hooks see a request and nothing of ours.
 _current: ContextVar[Attempt] = ContextVar("attempt")
@@ -208,12 +209,8 @@ class Claude:
             yield client
 
     def _connections(self) -> httpx2.AsyncClient:
-        """Connections without a cap (the limiter is the cap), reused while Claude surely still holds them open.
-
-        A server closes idle connections (uvicorn after 5 s); reusing one at that very moment is a lost attempt, so ours
-        expire earlier. httpx2 and not the SDK's aiohttp client, because its trace tells whether a request left.
-        """
-        return httpx2.AsyncClient(limits=_LIMITS, timeout=self._timeout, trust_env=False)
+        """The http client of the event loop."""
+        return httpx2.AsyncClient(transport=Transport(), timeout=self._timeout, trust_env=False)
 
     def _sdk(self, http: httpx2.AsyncClient) -> anthropic.AsyncAnthropic:
         client = anthropic.AsyncAnthropic(http_client=http, timeout=self._timeout, **self._credentials())
@@ -276,27 +273,24 @@ class Claude:
         if attempt is None:  # an injected client may serve others too
             return
         if self._http_client is not None:
-            attempt.sends += 1
+            attempt.sent()
             attempt.counted_early = True
             return
 
-        async def trace(event: str, info: object) -> None:
-            _note(attempt, event)
-
-        request.extensions["trace"] = trace
+        request.extensions["sent"] = attempt.sent
 
 
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=transport.IDLE)
 
 
 def _witness_blocking(request: httpx2.Request) -> None:
     attempt = _current.get()
-    request.extensions["trace"] = lambda event, info: _note(attempt, event)
 
+    def trace(event: str, info: object) -> None:
+        if event == "http11.send_request_headers.complete":
+            attempt.sent()
 
-def _note(attempt: Attempt, event: str) -> None:
-    if event == "http11.send_request_headers.complete":
-        attempt.sends += 1
+    request.extensions["trace"] = trace
 
 
 async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
