@@ -38,21 +38,40 @@ def connect(base_url: str) -> HTTPClient:
 
 
 def pursue(http: HTTPClient, errand: Errand, clock: Callable[[], float]) -> None:
-    """Take an errand to its end, or for as long as its caller has patience. Only a kill of the greenlet passes: locust
-    ends its users that way."""
-    timer = gevent.Timeout.start_new(max(0.0, errand.gives_up - clock()))
+    """Take an errand to its end, or until its caller goes. Only a kill of the greenlet passes: locust ends its users
+    that way."""
+    patience = _Patience(errand, clock)
     try:
         while (step := errand.next(clock())) is not None:
             if isinstance(step, Pause):
                 gevent.sleep(step.seconds)
             else:
-                _exchange(http, step, errand, clock)
+                _exchange(http, step, errand, clock, patience)
     except gevent.Timeout as expired:
-        if expired is not timer:
+        if expired is not patience.timer:
             raise
-        errand.stop("timeout", clock())
+        errand.give_up(clock())
     finally:
-        timer.close()
+        patience.timer.close()
+
+
+class _Patience:
+    """Goes off in its greenlet when an errand's caller goes, which may become sooner."""
+
+    def __init__(self, errand: Errand, clock: Callable[[], float]) -> None:
+        self._errand, self._clock = errand, clock
+        self._ends_at = errand.ends_at
+        self.timer = self._started()
+
+    def look(self) -> None:
+        """After each piece of an answer: who leaves while reading has begun to read."""
+        if self._errand.ends_at < self._ends_at:
+            self._ends_at = self._errand.ends_at
+            self.timer.close()
+            self.timer = self._started()
+
+    def _started(self) -> gevent.Timeout:
+        return gevent.Timeout.start_new(max(0.0, self._ends_at - self._clock()))
 
 
 def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
@@ -75,7 +94,7 @@ def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
             response.release()
 
 
-def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float]) -> None:
+def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float], patience: _Patience) -> None:
     response: HTTPSocketPoolResponse | None = None
     try:
         response = _send(http, call)
@@ -83,6 +102,7 @@ def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], 
         errand.head(response.status_code, str(response.get("content-type", "")), encoding)
         while data := _part(response):
             errand.feed(data, clock())
+            patience.look()
         errand.end(clock())
     except (OSError, HTTPParseError) as error:
         errand.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")

@@ -1,5 +1,6 @@
 """The gateway's protocol as a caller speaks it: what each kind of user sends, and how it reads what comes back."""
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import NamedTuple
@@ -83,7 +84,8 @@ def _route(ask: Ask) -> Json:
 
 def _messages(ask: Ask) -> Json:
     system = {} if ask.system is None else {"system": ask.system}
-    return {**_terms(ask), **system, "messages": [{"role": "user", "content": ask.texts[0]}]}
+    said = zip(itertools.cycle(("user", "assistant")), (*ask.history, ask.texts[0]), strict=False)
+    return {**_terms(ask), **system, "messages": [{"role": role, "content": text} for role, text in said]}
 
 
 def _messages_stream(ask: Ask) -> Json:

@@ -5,11 +5,14 @@ Latency counts from the intended start, so that a server that stalls cannot hide
 its job; each request is a greenlet of its own.
 """
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
+from typing import cast
 
 import gevent
+from gevent.lock import Semaphore
 from gevent.pool import Group
 
 from loadtests import caller, client, rotation
@@ -34,8 +37,10 @@ class Dispatcher:
         self.rotation = Rotation(probe) if probe else None
         self._ledger, self._report = ledger, report
         self._http = caller.connect(job.plan.gateway)
-        self._requests = Group()
-        self._judged: list[gevent.Greenlet[..., None]] = []
+        self._crowd = job.crowd()
+        self._callers = Semaphore(job.callers) if job.callers else contextlib.nullcontext()
+        self._visits = Group()
+        self._asking: dict[gevent.Greenlet[..., None], Arrival] = {}
         self._t0 = 0.0
 
     def run(self, t0: float) -> None:
@@ -46,7 +51,7 @@ class Dispatcher:
         try:
             self._walk()
         finally:
-            self._requests.kill()
+            self._visits.kill()
             watch.kill()
 
     def now(self) -> float:
@@ -54,14 +59,27 @@ class Dispatcher:
 
     def _walk(self) -> None:
         scenario = self.job.scenario
-        judged = [span for span in scenario.spans() if span.judge]
         for arrival in self.job.arrivals:
             gevent.sleep(max(0.0, arrival.at - self.now()))
-            request = self._requests.spawn(self._ask, arrival)
-            if any(span.holds(arrival.at) for span in judged):
-                self._judged.append(request)
+            self._visits.spawn(self._visit, arrival)
         gevent.sleep(max(0.0, scenario.seconds - self.now()))
-        gevent.joinall(self._judged, timeout=scenario.load.patience)
+        judged = [span for span in scenario.spans() if span.judge]
+        waited_for = [visit for visit, last in self._asking.items() if any(span.holds(last.at) for span in judged)]
+        gevent.joinall(waited_for, timeout=scenario.load.patience)
+
+    def _visit(self, first: Arrival) -> None:
+        coming: Arrival | None = first
+        this = cast("gevent.Greenlet[..., None]", gevent.getcurrent())
+        try:
+            while coming is not None:
+                self._asking[this] = coming
+                with self._callers:
+                    self._ask(coming)
+                coming = self._crowd.after(coming, self.now())
+                if coming is not None:
+                    gevent.sleep(max(0.0, coming.at - self.now()))
+        finally:
+            del self._asking[this]
 
     def _ask(self, arrival: Arrival) -> None:
         self.sent += 1
@@ -70,6 +88,11 @@ class Dispatcher:
             caller.pursue(self._http, errand, self.now)
         except gevent.GreenletExit:
             errand.stop("aborted", self.now())
+            self._take(errand)
+            raise
+        self._take(errand)
+
+    def _take(self, errand: Errand) -> None:
         sample = errand.sample()
         self._ledger.sample(sample)
         self._report(errand.kind.path, sample)

@@ -4,6 +4,7 @@ What was accepted to be done in the background is asked for until it is done. Wh
 says so and the caller's patience allows it; all of that is one request, under one name.
 """
 
+import math
 from typing import NamedTuple
 
 from loadtests import client
@@ -31,7 +32,8 @@ class Errand:
 
     def __init__(self, arrival: Arrival, load: Load, key: str, now: float, rotation: Rotation | None = None) -> None:
         self.kind = client.KINDS[load.user]
-        self.gives_up = arrival.at + load.patience
+        self._gives_up = arrival.at + load.patience
+        self._leaves = math.inf if arrival.waiting is None else now + arrival.waiting
         self._arrival, self._load, self._key = arrival, load, key
         self._rotation = rotation
         self._sent = self._due = self._ended = now
@@ -42,12 +44,21 @@ class Errand:
         self._over = False
 
     @property
+    def ends_at(self) -> float:
+        """When its caller goes, if it has not ended by then: out of patience, or on purpose."""
+        first, reading = self._exchange.first_delta, self._arrival.reading
+        left = self._leaves if first is None or reading is None else first + reading
+        return min(self._gives_up, left)
+
+    @property
     def answered(self) -> bool:
         """Whether the exchange under way has a status yet."""
         return self._exchange.status is not None
 
     def next(self, now: float) -> Call | Pause | None:
         """What to do now; None when it is over."""
+        if not self._tries and now >= self.ends_at:
+            self.give_up(now)  # no caller was free in time
         while not self._over:
             if self._due - now > GRAIN:
                 return Pause(self._due - now)
@@ -77,8 +88,12 @@ class Errand:
         self._exchange.error = error
         self._settle(outcome, now)
 
+    def give_up(self, now: float) -> None:
+        """Its caller goes."""
+        self.stop("left" if self.ends_at < self._gives_up else "timeout", now)
+
     def stop(self, outcome: str, now: float) -> None:
-        """The caller ends it: timeout, or aborted."""
+        """The caller ends it: timeout, left or aborted."""
         self._exchange.error = None
         self._outcome, self._ended, self._over = outcome, now, True
 
@@ -107,7 +122,7 @@ class Errand:
     def _settle(self, outcome: str, now: float) -> None:
         self._outcome, self._ended, self._task = outcome, now, None
         self._due = now + self._load.backoff * 2 ** (self._tries - 1)
-        last = self._tries >= self._load.attempts or self._due >= self.gives_up
+        last = self._tries >= self._load.attempts or self._due >= self._gives_up
         self._over = outcome in FINAL or last
 
     def _call(self, now: float) -> Call:
@@ -119,5 +134,5 @@ class Errand:
         if self._arrival.priority is not None:
             call.headers["x-priority"] = self._arrival.priority
         if self._load.deadline:
-            call.headers["x-request-deadline"] = f"{max(0.001, self.gives_up - now):.3f}"
+            call.headers["x-request-deadline"] = f"{max(0.001, self._gives_up - now):.3f}"
         return call

@@ -1,51 +1,18 @@
-"""When requests are meant to start, and what each asks: the schedule of a run, whatever the server does."""
+"""What a load is, as a scenario says it; and one request that comes of it."""
 
 import dataclasses
-import functools
-import itertools
-import random
 from collections.abc import Sequence
 from typing import Literal
 
 import pydantic
 from pydantic import Field
 
-from loadtests import arrivals, field, rate
+from loadtests import amount, field
+from loadtests.amount import Amount
 from loadtests.arrivals import Arrivals, Trace
 from loadtests.field import Count, NotNegative, Positive, Section, Share, Shares, Switch
-from loadtests.rate import Rate, Stretch
+from loadtests.rate import Rate
 
-WORDS = [
-    "queue",
-    "retry",
-    "budget",
-    "latency",
-    "stream",
-    "token",
-    "gateway",
-    "slot",
-    "burst",
-    "jitter",
-    "limit",
-    "deadline",
-    "breaker",
-    "shed",
-    "hedge",
-    "backlog",
-    "timeout",
-    "recovery",
-    "throughput",
-    "percentile",
-    "arrival",
-    "capacity",
-    "overload",
-    "collapse",
-    "goodput",
-    "attempt",
-]
-REPEATED = 10
-"""How many questions there are that are asked again and again."""
-BYTES_PER_TOKEN = 3.5
 PRIORITIES = ("low", "normal", "high")
 
 User = Literal[
@@ -64,7 +31,21 @@ User = Literal[
 # What only some users send; the others would leave it out without a word.
 SYSTEM = ("chat", "stream", "batch", "fanout", "route", "messages", "messages_stream")
 VERBATIM = (*SYSTEM, "quick")
-TAKEN_BY: dict[str, Sequence[str]] = {"prompts": ("batch", "fanout"), "system_tokens": SYSTEM, "malformed": VERBATIM}
+STREAMS = ("stream", "quick", "messages_stream")
+CLAUDES = ("messages", "messages_stream")
+TAKEN_BY: dict[str, Sequence[str]] = {
+    "prompts": ("batch", "fanout"),
+    "system_tokens": SYSTEM,
+    "malformed": VERBATIM,
+    "turns": CLAUDES,
+}
+INSTEAD = {"malformed": "asks in words of its own", "turns": "has no history to send"}
+MOST_OUTPUT = 8096
+
+
+def most_input(user: str) -> int:
+    """How many tokens a prompt may have: the gateway's own routes take 10,000 characters."""
+    return 0 if user == "health" else 200_000 if user in CLAUDES else 2_850
 
 
 class Probe(Section):
@@ -78,18 +59,41 @@ class Probe(Section):
     healthy_after: Count = 1
 
 
-class Load(Section):
-    """`patience`: seconds from the intended start after which the caller gives up.
+class Leaving(Section):
+    """A `share` of callers goes away on purpose: after so many seconds of `waiting`, from the send on, or of `reading`,
+    from the first words on."""
 
-    `attempts` and `backoff`: how often the caller tries in all, and how long before its first retry; doubled for each.
+    share: Share = 1.0
+    waiting: Amount | None = None
+    reading: Amount | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_moment(self) -> "Leaving":
+        if (self.waiting is None) == (self.reading is None):
+            raise ValueError('expected exactly one of "waiting", "reading"')
+        return self
+
+
+class Load(Section):
+    """Requests come at a `rate`, whatever the server does; or `users` ask, wait for the answer, think, and ask again.
+    With both it is so many users who share what comes at that rate.
+
+    `patience`: seconds from the intended start after which the caller gives up. `turns`: questions of a conversation,
+    each asked with all before it. `attempts` and `backoff`: how often the caller tries in all, and how long before its
+    first retry; doubled for each.
     """
 
     user: User
     arrivals: Arrivals = "poisson"
+    users: Count | None = None
     rate: Rate | None = Field(None, validate_default=True)
     patience: Positive = 60.0
+    leaves: Leaving | None = None
+    turns: Count = 1
+    think: Amount = 0.0
     model: Shares = "claude-haiku-4-5"
-    max_tokens: int = Field(120, ge=1, le=8096, strict=True)
+    max_tokens: Amount = 120
+    prompt_tokens: Amount = 0
     prompts: int = Field(1, ge=1, le=100, strict=True)
     system_tokens: int = Field(0, ge=0, le=200_000, strict=True)
     repeat: Share = 0.0
@@ -104,10 +108,37 @@ class Load(Section):
     @classmethod
     def _has_one_pace(cls, value: Rate | None, info: pydantic.ValidationInfo) -> Rate | None:
         traced = isinstance(info.data.get("arrivals"), Trace)
-        if value is None and not traced and "arrivals" in info.data:
-            raise ValueError("is missing; every load needs it, or a trace")
+        users = info.data.get("users")
+        if value is None and not traced and users is None and "arrivals" in info.data:
+            raise ValueError("is missing; every load needs it, or a trace, or users")
         if value is not None and traced:
             raise ValueError("got a rate and a trace, expected one of them: a trace has its own pace")
+        return value
+
+    @pydantic.field_validator("leaves")
+    @classmethod
+    def _reads(cls, value: Leaving | None, info: pydantic.ValidationInfo) -> Leaving | None:
+        user = info.data.get("user")
+        if value is not None and value.reading is not None and user is not None and user not in STREAMS:
+            raise ValueError(f"user {user} gets all words at once; expected user {', '.join(STREAMS)}, or waiting")
+        return value
+
+    @pydantic.field_validator("think")
+    @classmethod
+    def _asks_again(cls, value: Amount, info: pydantic.ValidationInfo) -> Amount:
+        once = info.data.get("turns") == 1 and (info.data.get("users") is None or info.data.get("rate") is not None)
+        if once and amount.highest(value) > 0:
+            raise ValueError(f"got {value}, but nobody asks again; expected turns, or users without a rate")
+        return value
+
+    @pydantic.field_validator("max_tokens", "prompt_tokens")
+    @classmethod
+    def _is_taken(cls, value: Amount, info: pydantic.ValidationInfo) -> Amount:
+        least = int(info.field_name == "max_tokens")
+        most = MOST_OUTPUT if least else most_input(info.data.get("user", "messages"))
+        whole = not isinstance(value, float) or value.is_integer()
+        if not (least <= amount.highest(value) <= most and whole):
+            raise ValueError(f"got {amount.highest(value):g}, expected a whole number from {least} to {most}")
         return value
 
     @pydantic.field_validator("model", mode="plain")
@@ -126,9 +157,20 @@ class Load(Section):
         name = str(info.field_name)
         user, users = info.data.get("user"), TAKEN_BY[name]
         if user is not None and user not in users and value != cls.model_fields[name].default:
-            verb = "asks in words of its own" if users is VERBATIM else "sends none"
-            raise ValueError(f"got {value:g}, but user {user} {verb}; expected user {', '.join(users)}")
+            raise ValueError(
+                f"got {value:g}, but user {user} {INSTEAD.get(name, 'sends none')}; expected user {', '.join(users)}"
+            )
         return value
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a closed loop: who asks again waits for the answer, however long that takes."""
+        return self.users is not None and self.rate is None and not isinstance(self.arrivals, Trace)
+
+    @property
+    def shared(self) -> bool:
+        """Whether so many users share what comes: what comes while all are busy is sent late, and not for our sake."""
+        return self.users is not None and not self.waits
 
     @property
     def pace(self) -> Rate:
@@ -142,22 +184,28 @@ class Load(Section):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
-    """What one request asks: one text, or some in a batch."""
+    """What one request asks: one text, or some in a batch. `history`: what was asked and answered before, by turns."""
 
     texts: tuple[str, ...]
     model: str
     max_tokens: int
     system: str | None = None
+    history: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Arrival:
-    """`at`: intended start, seconds since T0. `request_id` names it in every program's records."""
+    """`at`: intended start, seconds since T0. `request_id` names it in every program's records. `turn`: how often its
+    `visitor` has asked with it. Who leaves on purpose does so after so many seconds of `waiting` or of `reading`."""
 
     at: float
     request_id: str
     ask: Ask
     priority: str | None = None
+    visitor: int = 0
+    turn: int = 1
+    waiting: float | None = None
+    reading: float | None = None
 
     def again(self, start: int) -> "Arrival":
         """Itself in a later start of the load, which counts from 1: under another name, and in words that a gateway
@@ -165,65 +213,3 @@ class Arrival:
         texts = tuple(f"{text}{' ' * start if text.isspace() else f' ({start})'}" for text in self.ask.texts)
         ask = dataclasses.replace(self.ask, texts=texts)
         return self if start == 1 else dataclasses.replace(self, request_id=f"{self.request_id}.{start}", ask=ask)
-
-
-def schedule(load: Load, stretches: Sequence[Stretch], seed: int, variant: str) -> list[Arrival]:
-    """Every arrival of a run. Times depend on load and seed alone: each variant meets the same crowd."""
-    counts = arrivals.counts(load.arrivals, random.Random(f"{seed}:arrivals"))
-    times = (round(at, 6) for at in rate.moments(counts, stretches))
-    starts = itertools.takewhile(lambda at: at < stretches[-1].end, times)
-    crowd = _Crowd(load, seed)
-    return [
-        Arrival(at, f"{variant}-{seed}-{number:06d}", crowd.ask(number), crowd.priority())
-        for number, at in enumerate(starts, start=1)
-    ]
-
-
-class _Crowd:
-    """What those who come ask. Each trait has a chance of its own, so that a share changes nothing but itself."""
-
-    def __init__(self, load: Load, seed: int) -> None:
-        names = ("prompts", "repeat", "malformed", "model", "priority")
-        self._load = load
-        self._chance = {name: random.Random(f"{seed}:{name}") for name in names}
-        self._repeated = [question(f"again {n}", random.Random(f"{seed}:again:{n}")) for n in range(1, REPEATED + 1)]
-        self._system = system_prompt(load.system_tokens) if load.system_tokens else None
-
-    def ask(self, number: int) -> Ask:
-        text = question(number, self._chance["prompts"])
-        repeated = self._chance["repeat"].choice(self._repeated)
-        if self._chance["repeat"].random() < self._load.repeat:
-            text = repeated
-        malformed = self._chance["malformed"].random() < self._load.malformed
-        texts = _blanks(number, self._load.prompts) if malformed else _parts(text, self._load.prompts)
-        return Ask(texts, _one_of(self._load.model, self._chance["model"]), self._load.max_tokens, self._system)
-
-    def priority(self) -> str | None:
-        shares = self._load.priority
-        return None if shares is None else _one_of(shares, self._chance["priority"])
-
-
-def _one_of(shares: Shares, rng: random.Random) -> str:
-    return shares if isinstance(shares, str) else rng.choices(list(shares), list(shares.values()))[0]
-
-
-def _parts(text: str, count: int) -> tuple[str, ...]:
-    return (text,) if count == 1 else tuple(f"{text} Part {part} of {count}." for part in range(1, count + 1))
-
-
-def _blanks(number: int, count: int) -> tuple[str, ...]:
-    """Texts of white space, which Claude refuses with a 400; no two of a run are the same."""
-    return tuple(f"{number * count + part:b}".replace("0", " ").replace("1", "\t") for part in range(count))
-
-
-def question(name: object, rng: random.Random) -> str:
-    """Unique by its name, so that each request draws its own reply and latency at the mock."""
-    return f"Question {name}: how do {' and '.join(rng.sample(WORDS, 4))} work together?"
-
-
-@functools.cache
-def system_prompt(tokens: int) -> str:
-    """A text of about so many tokens, at 3.5 bytes each; the same for all who ask for that many."""
-    size, rng = round(tokens * BYTES_PER_TOKEN), random.Random("system prompt")
-    words = " ".join(rng.choices(WORDS, k=size // 4))
-    return f"{f'You answer questions about {words}'[: size - 1]}."

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from loadtests import client, rotation
 from loadtests.client import Call
+from loadtests.crowd import Crowd
 from loadtests.errand import Errand, Pause
 from loadtests.load import Arrival
 from loadtests.memory import Cut, Served
@@ -33,50 +34,66 @@ class OpenLoop:
         self._take, self._note = take, note
         probe = scenario.load.probe
         self._rotation = Rotation(probe) if probe else None
+        self._asking: dict[asyncio.Task[None], Arrival] = {}
+        users = scenario.load.users if scenario.load.shared else None
+        self._callers = asyncio.Semaphore(users) if users else contextlib.nullcontext()
 
-    async def walk(self, arrivals: Sequence[Arrival], variant: str, seed: int) -> None:
+    async def walk(self, crowd: Crowd, variant: str, seed: int) -> None:
         """Until every phase is over and the requests of judged ones have ended, or their patience has."""
         async with contextlib.AsyncExitStack() as stack:
             if self._rotation is not None:
                 await stack.enter_async_context(beside(self._keep_probing(self._rotation, variant, seed)))
-            await self._send_all(arrivals)
+            await self._send_all(crowd)
 
-    async def _send_all(self, arrivals: Sequence[Arrival]) -> None:
-        judged = [span for span in self._scenario.spans() if span.judge]
-        asked: list[asyncio.Task[None]] = []
-        waited_for: list[asyncio.Task[None]] = []
+    async def _send_all(self, crowd: Crowd) -> None:
         try:
-            for arrival in arrivals:
+            for arrival in crowd.arrivals():
                 await asyncio.sleep(arrival.at - self._now())
-                request = asyncio.create_task(self._ask(arrival))
-                asked = [*_open(asked), request]
-                if any(span.holds(arrival.at) for span in judged):
-                    waited_for = [*_open(waited_for), request]
+                visit = asyncio.create_task(self._visit(arrival, crowd))
+                self._asking[visit] = arrival
+                visit.add_done_callback(self._asking.pop)
             await asyncio.sleep(self._scenario.seconds - self._now())
-            if waited_for:
-                await asyncio.wait(waited_for, timeout=self._scenario.load.patience)
+            judged = [span for span in self._scenario.spans() if span.judge]
+            open_ = [visit for visit, last in self._asking.items() if any(span.holds(last.at) for span in judged)]
+            if open_:
+                await asyncio.wait(open_, timeout=self._scenario.load.patience)
         finally:
-            for request in asked:
-                request.cancel()  # each still ends in a sample: aborted
-            await asyncio.gather(*asked)
+            left = list(self._asking)
+            for visit in left:
+                visit.cancel()  # what it asks still ends in a sample: aborted
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _visit(self, first: Arrival, crowd: Crowd) -> None:
+        coming: Arrival | None = first
+        this = asyncio.current_task()
+        assert this is not None
+        while coming is not None:
+            self._asking[this] = coming
+            async with self._callers:
+                await self._ask(coming)
+            coming = crowd.after(coming, self._now())
+            if coming is not None:
+                await asyncio.sleep(coming.at - self._now())
 
     async def _ask(self, arrival: Arrival) -> None:
         self.sent += 1
         errand = Errand(arrival, self._scenario.load, client.KEY, self._now(), self._rotation)
         try:
-            async with asyncio.timeout(errand.gives_up - self._now()):
+            async with asyncio.timeout(errand.ends_at - self._now()) as patience:
                 while (step := errand.next(self._now())) is not None:
                     if isinstance(step, Pause):
                         await asyncio.sleep(step.seconds)
                     else:
-                        await self._exchange(step, errand)
+                        await self._exchange(step, errand, patience)
         except TimeoutError:
-            errand.stop("timeout", self._now())
+            errand.give_up(self._now())
         except asyncio.CancelledError:
             errand.stop("aborted", self._now())
+            self._take(errand.sample())
+            raise
         self._take(errand.sample())
 
-    async def _exchange(self, asked: Call, errand: Errand) -> None:
+    async def _exchange(self, asked: Call, errand: Errand, patience: asyncio.Timeout) -> None:
         call = self._gateway.call(asked.method, asked.path, raw(asked.headers), asked.body)
         try:
             await call.head()
@@ -85,6 +102,8 @@ class OpenLoop:
             errand.head(call.status, said.get(b"content-type", b"").decode(), encoding)
             while data := await call.read():
                 errand.feed(data, self._now())
+                if errand.ends_at + self._t0 < (patience.when() or 0.0):
+                    patience.reschedule(errand.ends_at + self._t0)
             errand.end(self._now())
         except Cut as error:
             errand.fail("truncated" if errand.answered else "reset", self._now(), str(error))
@@ -126,10 +145,6 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-def _open(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-    return [task for task in tasks if not task.done()]
 
 
 def raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from loadtests import document, load, scenario
+from loadtests import document, scenario
+from loadtests.crowd import Crowd
+from loadtests.load import Arrival
 from loadtests.scenario import Scenario
 
 VARIABLE = "LOADTESTS_PLAN"
@@ -33,26 +35,29 @@ class Plan:
     def load_scenario(self) -> Scenario:
         return scenario.parse(document.read(Path(self.scenario)))
 
-    def arrivals(self, experiment: Scenario) -> list[load.Arrival]:
-        return experiment.arrivals(self.seed, self.variant)
-
     def job(self, start: int) -> "Job":
         """All that one start of the load has to send; the web UI may start it again."""
-        experiment = self.load_scenario()
-        arrivals = [arrival.again(start) for arrival in self.arrivals(experiment)]
-        return Job(self, experiment.of(self.variant), start, arrivals)
+        experiment = self.load_scenario().of(self.variant)
+        arrivals = experiment.crowd(self.seed, self.variant, start).arrivals()
+        return Job(self, experiment, start, arrivals, experiment.load.users if experiment.load.shared else None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What one `program` has to send of the start number `start` of a plan, which counts from 1: all of it, or a
-    worker's share. `scenario` is the plan's, as its variant meets it."""
+    worker's share. `scenario` is the plan's, as its variant meets it. `callers`: how many there are to send it, where
+    they are so many."""
 
     plan: Plan
     scenario: Scenario
     start: int
-    arrivals: Sequence[load.Arrival]
+    arrivals: Sequence[Arrival]
+    callers: int | None = None
     program: str = "generator"
+
+    def crowd(self) -> Crowd:
+        """What those who come ask next."""
+        return self.scenario.crowd(self.plan.seed, self.plan.variant, self.start)
 
     @property
     def suffix(self) -> str:

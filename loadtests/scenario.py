@@ -18,11 +18,12 @@ from pydantic import Field
 
 from loadtests import arrivals, document, gates, network, problems, rate, section
 from loadtests.arrivals import Trace
+from loadtests.crowd import Crowd
 from loadtests.document import Document, Tree
 from loadtests.errors import CannotRun, ScenarioError
 from loadtests.field import Name, NotNegative, Number, Positive, Section, Switch
 from loadtests.gates import Gate
-from loadtests.load import Arrival, Load, schedule
+from loadtests.load import Arrival, Load
 from loadtests.network import Network
 from loadtests.rate import Rate, Stretch
 
@@ -122,9 +123,14 @@ class Scenario(Section):
         return self.model_copy(update={"load": Load.model_validate(load), **laid})
 
     def arrivals(self, seed: int, variant: str) -> list[Arrival]:
-        """When the requests of this variant are meant to start, and what each asks."""
+        """When the requests of this variant are meant to start, and what each asks, but for those that follow from an
+        answer."""
+        return self.crowd(seed, variant).arrivals()
+
+    def crowd(self, seed: int, variant: str, start: int = 1) -> Crowd:
+        """Those who come to this variant."""
         own = self.of(variant)
-        return schedule(own.load, own.stretches(), seed, variant)
+        return Crowd(own.load, own.stretches(), seed, variant, start)
 
     def stretches(self) -> list[Stretch]:
         """The rates in force, phase by phase."""
@@ -320,15 +326,12 @@ def _check_amount(scenario: Scenario, source: Document) -> None:
     """Of the requests of one variant."""
     given = scenario.load.arrivals
     own_rates = [index for index, phase in enumerate(scenario.phases) if phase.rate is not None]
-    if isinstance(given, Trace):
-        if own_rates:
-            path = ("phases", own_rates[0], "rate")
-            raise ScenarioError(source.place(path), f"{problems.dotted(path, source)}: a trace has its own pace")
-        if given.trace[0] >= scenario.seconds:
-            text = (
-                f"got {given.trace[0]:g} s as its first moment, expected one in the {scenario.seconds:g} s of the run"
-            )
-            raise ScenarioError(source.place(("load", "arrivals", "trace")), f"load.arrivals.trace: {text}")
+    if own_rates and scenario.load.rate is None:
+        path, who = ("phases", own_rates[0], "rate"), "a trace" if isinstance(given, Trace) else "a closed loop"
+        raise ScenarioError(source.place(path), f"{problems.dotted(path, source)}: {who} has its own pace")
+    if isinstance(given, Trace) and given.trace[0] >= scenario.seconds:
+        text = f"got {given.trace[0]:g} s as its first moment, expected one in the {scenario.seconds:g} s of the run"
+        raise ScenarioError(source.place(("load", "arrivals", "trace")), f"load.arrivals.trace: {text}")
     requests = len(given.trace) if isinstance(given, Trace) else rate.total(scenario.stretches())
     if requests > MOST_REQUESTS:
         text = f"{requests:,.0f} requests in {scenario.seconds:g} s, expected at most {MOST_REQUESTS:,}"

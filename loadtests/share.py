@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pydantic
 
+from loadtests.errors import CannotRun
 from loadtests.load import Arrival
 from loadtests.plan import Job, Plan
 from loadtests.sample import Row
@@ -20,8 +21,11 @@ _ARRIVALS = pydantic.TypeAdapter(list[Arrival])
 
 def of(job: Job, index: int, count: int) -> Job:
     """The share number `index` of `count`. The shares are disjoint and together the schedule, and each comes at the
-    same pace as the others."""
-    return dataclasses.replace(job, arrivals=job.arrivals[index::count])
+    same pace as the others. Raises CannotRun when there are fewer callers than shares."""
+    callers = job.callers and len(range(index, job.callers, count))
+    if callers == 0:
+        raise CannotRun(f"load.users: got {job.callers} for {count} workers, expected at least one for each")
+    return dataclasses.replace(job, arrivals=job.arrivals[index::count], callers=callers)
 
 
 def pages(job: Job, size: int = PAGE) -> Iterator[Row]:
@@ -32,6 +36,7 @@ def pages(job: Job, size: int = PAGE) -> Iterator[Row]:
         "plan": dataclasses.asdict(job.plan),
         "scenario": job.scenario.model_dump(exclude_none=True),
         "start": job.start,
+        "callers": job.callers,
         "systems": list(systems),
         "arrivals": len(job.arrivals),
     }
@@ -47,7 +52,7 @@ def joined(head: Row, pages: Iterator[Row], program: str) -> Job:
         rows = [_with_system(row, head["systems"]) for row in next(pages)["page"]]
         arrivals += _ARRIVALS.validate_python(rows)
     plan, scenario = _PLAN.validate_python(head["plan"]), Scenario.model_validate(head["scenario"])
-    return Job(plan, scenario, head["start"], arrivals, program)
+    return Job(plan, scenario, head["start"], arrivals, head["callers"], program)
 
 
 def _row(arrival: Arrival, system: int) -> Row:

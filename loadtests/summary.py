@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from loadtests import contradictions, cost, gates, metrics, rotation
-from loadtests.load import Arrival
+from loadtests.crowd import Crowd
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
-from loadtests.sample import Row
+from loadtests.sample import Row, Sample
 from loadtests.scenario import Expectation, Scenario, Span
 
 SCHEMA = 1
 LAG_LIMIT = 1.0
+
+Texts = tuple[str, ...]
 
 
 @dataclasses.dataclass
@@ -69,16 +71,17 @@ def write(run: RunDir, summary: Row) -> None:
 
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
     scenario = scenario.of(name)
-    arrivals = scenario.arrivals(seed, name)
-    offered = [arrival.at for arrival in arrivals]
-    records = (run.samples_of(name), run.journal_of(name), run.gateway_lags(name), run.usage_of(name))
-    observed = Observed(offered, *records)
+    samples = run.samples_of(name)
+    asked = _asked(scenario.crowd(seed, name), samples)
+    offered = [at for at, _ in asked.values()]
+    observed = Observed(offered, samples, run.journal_of(name), run.gateway_lags(name), run.usage_of(name))
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
     reasons = [
-        *_distrust(run, name, judged, phases, len(observed.samples)),
-        *_never_given(observed, arrivals, scenario.load.user),
+        *_distrust(run, name, judged, len(observed.samples)),
+        *(() if scenario.load.shared else _sent_late(judged, phases)),
+        *_never_given(observed, asked, scenario.load.user),
     ]
     ran = bool(run.events_of(name))
     return Variant(
@@ -109,14 +112,14 @@ def bound(expectation: Row) -> str:
     return next(f"{name.replace('_', ' ')} {expectation[name]:g}" for name in kept)
 
 
-def _distrust(run: RunDir, name: str, judged: Sequence[Span], phases: Row, samples: int) -> list[str]:
+def _distrust(run: RunDir, name: str, judged: Sequence[Span], samples: int) -> list[str]:
     """Why the run cannot be trusted: what failed first stands first."""
     events = run.events_of(name)
     if not events:
         return ["it was not run"]
     cut_short = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
     incomplete = cut_short or _incomplete(events, samples, run.journal_rows(name))
-    return [*incomplete, *_stood_still(events, judged), *_sent_late(judged, phases)]
+    return [*incomplete, *_stood_still(events, judged)]
 
 
 def _incomplete(events: Sequence[Row], samples: int, journal: int) -> list[str]:
@@ -153,12 +156,23 @@ def _sent_late(judged: Sequence[Span], phases: Row) -> Iterator[str]:
             yield f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up"
 
 
-def _never_given(observed: Observed, arrivals: Sequence[Arrival], user: str) -> Iterator[str]:
+def _asked(crowd: Crowd, samples: Sequence[Sample]) -> dict[str, tuple[float, Texts]]:
+    """Each request's intended start and its texts: as scheduled, and for what followed from an answer as it came."""
+    asked = {arrival.request_id: (arrival.at, arrival.ask.texts) for arrival in crowd.arrivals()}
+    for sample in samples:
+        name = sample.request_id.partition(".")[0]
+        texts = None if name in asked else crowd.texts(name)
+        if texts is not None:
+            asked[name] = sample.intended, texts
+    return asked
+
+
+def _never_given(observed: Observed, starts: dict[str, tuple[float, Texts]], user: str) -> Iterator[str]:
     """An answer without an attempt came from another Claude: then the journal is no witness. Unless the gateway keeps
     answers, and another request asked the same; or tells of its health, which it may know from before."""
     attempts = observed.attempts_of()
-    texts = {arrival.request_id: arrival.ask.texts for arrival in arrivals}
-    asked = {sample.request_id: texts.get(sample.request_id.partition(".")[0]) for sample in observed.samples}
+    names = {sample.request_id: sample.request_id.partition(".")[0] for sample in observed.samples}
+    asked = {request_id: starts[name][1] if name in starts else None for request_id, name in names.items()}
     given = {asked[request_id] for request_id in attempts.keys() & asked.keys()}
     complete = [sample.request_id for sample in observed.samples if sample.outcome == "complete"]
     unseen = [request_id for request_id in complete if request_id not in attempts and asked[request_id] not in given]

@@ -9,7 +9,7 @@ import gevent
 from locust import User, between, tag, task
 from locust.env import Environment
 
-from loadtests import caller, hooks, load
+from loadtests import caller, hooks, words
 from loadtests.errand import Errand
 from loadtests.errors import CannotRun
 from loadtests.load import Arrival, Ask, Load
@@ -59,7 +59,7 @@ class GatewayUser(User):
     def question(self) -> str:
         """A text that nobody has asked before."""
         unheard = uuid.uuid4().hex
-        return load.question(unheard, random.Random(unheard))
+        return words.question(unheard, random.Random(unheard))
 
     def _pursue(self, ask: Ask, name: str | None) -> Sample:
         now = time.monotonic()

@@ -209,7 +209,7 @@ class _Rehearsal:
             self._note("started", wall=reset["wall"], suffix="")
             loop = OpenLoop(gateway, self._scenario, t0, self._take, self._note)
             async with beside(self._tick()):
-                await loop.walk(self._scenario.arrivals(self._seed, self._variant), self._variant, self._seed)
+                await loop.walk(self._scenario.crowd(self._seed, self._variant), self._variant, self._seed)
         self._note("ended", sent=loop.sent)
 
     def _take(self, sample: Sample) -> None:

@@ -100,7 +100,7 @@ class Watch:
         }
 
     def _new_run(self, before: int = 0) -> None:
-        offered = [arrival.at for arrival in self.plan.arrivals(self.scenario)]
+        offered = [arrival.at for arrival in self.scenario.arrivals(self.plan.seed, self.plan.variant)]
         self.live = Live(offered, self.scenario.slo, before)
         self.notes: list[Note] = []
         self._samples, self._events = Tail(self.run.samples), Tail(self.run.events)

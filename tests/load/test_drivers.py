@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -45,10 +46,12 @@ Run = tuple[list[Sample], list[Row], "Gateway"]
 class Gateway:
     """What it does depends on the number in the request's id alone; what it was asked is kept."""
 
-    def __init__(self, health: str = "", gzip: bool = False) -> None:
+    def __init__(self, health: str = "", gzip: bool = False, takes: float = 0.0) -> None:
+        self._takes = takes
         self.gzip = gzip
         self.asked: Counter[tuple[str, str, str]] = Counter()
         self.said: list[tuple[str | None, str | None]] = []
+        self.heard: dict[str, list[dict[str, str]]] = {}
         self._health = iter(health)
         self.app = Starlette(
             routes=[
@@ -80,6 +83,7 @@ class Gateway:
 
     async def _chat(self, request: Request) -> Response:
         number, tries = self._count(request)
+        await asyncio.sleep(self._takes)
         good = JSONResponse({"text": "hi", **TOKENS})
         return [good, good if tries > 1 else BUSY, REJECTED, BUSY][number % 4]
 
@@ -96,6 +100,7 @@ class Gateway:
     async def _message(self, request: Request) -> Response:
         number, _ = self._count(request)
         assert request.headers["anthropic-version"]
+        self.heard[request.headers["x-request-id"]] = (await request.json())["messages"]
         events = [*EVENTS, {"type": "message_stop"}] if number % 2 else EVENTS
         wire = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
 
@@ -124,7 +129,7 @@ def on_virtual_time(load: str, gateway: Gateway, folder: Path) -> tuple[list[Sam
         async with served(gateway.app, contextlib.nullcontext()) as program:
             t0 = asyncio.get_running_loop().time()
             loop = OpenLoop(program, experiment, t0, samples.append, lambda event, **row: events.append(row))
-            await loop.walk(experiment.arrivals(1, "default"), "default", 1)
+            await loop.walk(experiment.crowd(1, "default"), "default", 1)
 
     kind = looptime.make_event_loop_class(asyncio.SelectorEventLoop)
     with asyncio.Runner(loop_factory=lambda: kind(start=0)) as runner:
@@ -152,7 +157,8 @@ DRIVERS = [
 
 def written(load: str, folder: Path) -> str:
     path = folder / "scenario.yaml"
-    load = f"{{arrivals: constant, rate: 10, {load}}}"
+    pace = "" if "users" in load and "rate" not in load else "rate: 10, " if "rate" not in load else ""
+    load = f"{{arrivals: constant, {pace}{load}}}"
     path.write_text(f"about: x\nload: {load}\nphases: [{{name: a, seconds: 1.25}}]\n")
     return str(path)
 
@@ -241,3 +247,66 @@ def test_a_load_balancer_sends_nobody_to_a_gateway_that_is_not_well(drive, tmp_p
         sample.error == "out of rotation" and events[0]["t"] <= sample.sent <= events[1]["t"] for sample in refused
     )
     assert 9 <= len(probes) <= 12
+
+
+@pytest.mark.parametrize("drive", DRIVERS)
+def test_a_conversation_waits_for_its_answer_and_thinks(drive, tmp_path: Path):
+    gateway = Gateway()
+
+    samples, _ = drive("user: messages_stream, turns: 3, think: 0.1, rate: 4", gateway, tmp_path)
+
+    by_name = {sample.request_id: sample for sample in samples}
+    said = gateway.heard["default-1-000001-3"]
+    assert [message["role"] for message in said] == ["user", "assistant", "user", "assistant", "user"]
+    assert [message["content"] for message in said[:3]] == [
+        *(message["content"] for message in gateway.heard["default-1-000001-2"])
+    ]
+    first, second, third = (by_name[f"default-1-000001{turn}"] for turn in ("", "-2", "-3"))
+    for before, after in ((first, second), (second, third)):
+        assert after.intended == pytest.approx(before.ended + 0.1, abs=0.05)
+        assert after.sent - after.intended < 0.1
+    assert all(sample.intended < 1.25 for sample in samples)
+    assert {sample.outcome for sample in samples} <= {"complete", "truncated"}
+
+
+@pytest.mark.parametrize("drive", DRIVERS)
+def test_users_of_a_closed_loop_ask_only_when_they_have_got_an_answer(drive, tmp_path: Path):
+    samples, _ = drive("user: messages_stream, users: 2, think: 0.1", Gateway(), tmp_path)
+
+    # an answer takes 0.25 s (or 0.2, cut off), a turn 0.35 or 0.3: four in 1.25 s
+    for visitor in ("000001", "000002"):
+        own = sorted((one for one in samples if f"-{visitor}" in one.request_id), key=lambda one: one.intended)
+        assert 3 <= len(own) <= 5
+        for before, after in itertools.pairwise(own):
+            assert after.intended == pytest.approx(before.ended + 0.1, abs=0.05)
+    assert all(sample.dispatch_lag < 0.1 for sample in samples)
+
+
+@pytest.mark.parametrize("drive", DRIVERS)
+def test_what_comes_while_all_users_are_busy_is_sent_late_and_counts_from_when_it_was_meant(drive, tmp_path: Path):
+    samples, _ = drive("user: chat, users: 1, rate: 10, patience: 1", Gateway(takes=0.3), tmp_path)
+
+    found = {int(sample.request_id[-6:]): sample for sample in samples}
+    first, fourth = found[1], found[4]
+    assert first.service_time == pytest.approx(0.3, abs=0.1)
+    assert fourth.service_time == pytest.approx(0.3, abs=0.1)
+    assert fourth.e2e == pytest.approx(0.9, abs=0.2)  # three others, the first of them 0.3 s ahead
+    late = [sample for sample in samples if sample.outcome == "timeout"]
+    assert late and all(sample.e2e >= 0.99 for sample in late)
+    assert len(samples) == 12
+
+
+@pytest.mark.parametrize("drive", DRIVERS)
+def test_callers_leave_on_purpose_while_they_wait_or_read(drive, tmp_path: Path):
+    waiting, _ = drive("user: messages_stream, leaves: {waiting: 0.075}", Gateway(), tmp_path)
+    (tmp_path / "samples.jsonl").unlink(missing_ok=True)
+    reading, _ = drive("user: messages_stream, leaves: {reading: 0.025}", Gateway(), tmp_path)
+    (tmp_path / "samples.jsonl").unlink(missing_ok=True)
+    patient, _ = drive("user: messages_stream, leaves: {reading: 5}", Gateway(), tmp_path)
+
+    assert {(sample.outcome, sample.first_delta) for sample in waiting} == {("left", None)}
+    assert all(0.07 < sample.service_time < 0.2 for sample in waiting)
+    assert {sample.outcome for sample in reading} == {"left"}
+    assert all(sample.first_delta is not None for sample in reading)
+    assert all(0.02 < sample.ended - (sample.first_delta or 0) < 0.15 for sample in reading)
+    assert {sample.outcome for sample in patient} == {"complete", "truncated"}

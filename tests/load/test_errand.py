@@ -1,5 +1,6 @@
 """A request as its caller pursues it: polls, retries and refusals, on times that are handed in."""
 
+import dataclasses
 import json
 
 import pytest
@@ -192,3 +193,47 @@ def test_a_request_that_never_left_is_refused_and_says_why():
     sample = pursued.sample()
     assert (sample.outcome, sample.status, sample.error) == ("refused", None, "out of rotation")
     assert (sample.sent, sample.ended) == (1.0, 1.0)
+
+
+def test_a_caller_who_does_not_want_to_wait_leaves_on_purpose():
+    hasty = dataclasses.replace(ARRIVAL, waiting=3.0)
+    pursued = Errand(hasty, Load(user="chat", rate=1, patience=10), "k", 1.5)
+
+    pursued.next(1.5)
+    ends_at = pursued.ends_at
+    pursued.give_up(4.5)
+
+    assert ends_at == 4.5
+    assert (pursued.sample().outcome, pursued.sample().ended) == ("left", 4.5)
+
+
+def test_patience_may_end_before_a_caller_would_have_left():
+    slow = dataclasses.replace(ARRIVAL, waiting=30.0)
+    pursued = Errand(slow, Load(user="chat", rate=1, patience=10), "k", 1.5)
+
+    pursued.next(1.5)
+    pursued.give_up(pursued.ends_at)
+
+    assert (pursued.sample().outcome, pursued.sample().ended) == ("timeout", 11.0)
+
+
+def test_a_reader_leaves_so_long_after_the_first_words():
+    reader = dataclasses.replace(ARRIVAL, reading=2.0)
+    pursued = Errand(reader, Load(user="stream", rate=1, patience=10), "k", 1.0)
+
+    pursued.next(1.0)
+    pursued.head(200, "text/event-stream")
+    before = pursued.ends_at
+    pursued.feed(b'data: {"text": "a"}\n\n', 4.0)
+    pursued.give_up(pursued.ends_at)
+
+    assert before == 11.0
+    assert (pursued.sample().outcome, pursued.sample().ended, pursued.sample().first_delta) == ("left", 6.0, 4.0)
+
+
+def test_who_has_no_patience_left_when_it_is_his_turn_does_not_ask():
+    pursued = Errand(ARRIVAL, Load(user="chat", rate=1, patience=10), "k", 11.5)
+
+    assert pursued.next(11.5) is None
+    sample = pursued.sample()
+    assert (sample.outcome, sample.tries, sample.status, sample.sent) == ("timeout", 0, None, 11.5)

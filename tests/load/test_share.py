@@ -1,5 +1,6 @@
 """A schedule divided among workers, and on its way to them."""
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtests import share
+from loadtests.errors import CannotRun
 from loadtests.plan import Job, Plan
 
 SCENARIO = """\
@@ -57,3 +59,25 @@ def test_no_arrivals_are_a_job_too(job: Job):
 
     assert rest == []
     assert share.joined(head, iter(rest), "w").arrivals == []
+
+
+def test_callers_are_shared_out_too_and_there_must_be_one_for_each(job: Job):
+    few = dataclasses.replace(job, callers=5)
+
+    assert [share.of(few, index, 3).callers for index in range(3)] == [2, 2, 1]
+    assert share.of(job, 0, 3).callers is None
+    head, *pages = share.pages(few)
+    assert share.joined(head, iter(pages), "w").callers == 5
+    with pytest.raises(CannotRun, match=r"load\.users: got 5 for 6 workers"):
+        share.of(few, 5, 6)
+
+
+def test_a_worker_knows_what_its_visitors_ask_next(tmp_path: Path):
+    text = SCENARIO.replace("{load: {rate: 25}}", "{load: {rate: null, users: 4, think: 1, user: messages, turns: 3}}")
+    (tmp_path / "scenario.yaml").write_text(text.replace(", system_tokens: 2000", ""))
+    job = Plan(str(tmp_path / "scenario.yaml"), "half", 7, "g", "m", "k", "s", "e").job(start=2)
+
+    head, *pages = (json.loads(json.dumps(page)) for page in share.pages(job))
+    joined = share.joined(head, iter(pages), "w")
+
+    assert joined.crowd().after(joined.arrivals[1], 2.0) == job.crowd().after(job.arrivals[1], 2.0) is not None

@@ -37,8 +37,9 @@ def rehearse(tmp_path: Path) -> Rehearse:
 
     def run(load: str, *, gateway: str = "preset: production", mock: str = FAST, seconds: float = 10) -> Rehearsed:
         path = tmp_path / "s.yaml"
+        pace = "" if "rate" in load else "rate: 5, "
         path.write_text(
-            f"about: x\nload: {{arrivals: constant, rate: 5, {load}}}\nphases: [{{name: all, seconds: {seconds}}}]\n"
+            f"about: x\nload: {{arrivals: constant, {pace}{load}}}\nphases: [{{name: all, seconds: {seconds}}}]\n"
             f"mock: {{{mock}}}\ngateway: {{{gateway}}}\n"
         )
         experiment, _ = scenario.load(str(path))
@@ -101,6 +102,48 @@ def test_the_sdks_own_jitter_is_the_same_in_every_rehearsal(rehearse: Rehearse):
 
     assert found[0].run.samples.read_bytes() == found[1].run.samples.read_bytes()
     assert found[0].figures["attempts"] > 49
+
+
+def test_a_conversation_sends_all_that_was_said_before(rehearse: Rehearse):
+    found = rehearse("user: messages, turns: 4, think: 1, max_tokens: 100", gateway="preset: naive", seconds=20)
+
+    by_turn: dict[str, set[int]] = {}
+    for sample in found.run.samples_of("default"):
+        turn = sample.request_id.split("-")[3:] or ["1"]
+        by_turn.setdefault(turn[0], set()).add(sample.input_tokens // 100)
+    assert by_turn == {"1": {0}, "2": {1}, "3": {2}, "4": {3}}  # an answer of 100 tokens and a question of 20 more each
+    assert found.figures["started"] == found.figures["offered"] > 300
+    assert (found.summary["verdict"], found.summary["findings"]) == ("pass", [])
+
+
+def test_a_closed_loop_offers_what_its_users_have_time_for(rehearse: Rehearse):
+    """The interactive response time law: X = N/(R + Z) = 6/(0.2 + 40/100 + 0.4)."""
+    found = rehearse("user: chat, users: 6, think: 0.4, max_tokens: 40, rate: null", seconds=60)
+
+    assert found.figures["throughput"] == pytest.approx(6, rel=0.02)
+    assert found.figures["started"] == found.figures["offered"] == pytest.approx(360, abs=6)
+    assert (found.summary["verdict"], found.summary["findings"]) == ("pass", [])
+
+
+def test_users_who_share_a_schedule_fall_behind_it_and_the_run_is_valid(rehearse: Rehearse):
+    found = rehearse("user: chat, users: 2, max_tokens: 80, patience: 9", seconds=10)
+
+    assert found.figures["service_time"]["max"] == pytest.approx(1.0, abs=0.01)
+    assert found.figures["dispatch_lag"]["max"] > 5
+    assert found.figures["e2e"]["p99"] > 6
+    assert found.summary["verdict"] == "pass"
+
+
+def test_who_leaves_is_no_error_and_claude_stops(rehearse: Rehearse):
+    found = rehearse("user: stream, leaves: {share: 0.5, reading: 0.5}, max_tokens: 200", seconds=20)
+
+    outcomes = found.figures["outcomes"]
+    assert set(outcomes) == {"complete", "left"}
+    assert outcomes["left"] == pytest.approx(50, abs=15)
+    assert found.figures["error_ratio"] == 0
+    left = [row for row in found.run.journal_of("default") if row["outcome"] == "left"]
+    assert len(left) == outcomes["left"]
+    assert all(45 <= row["output_tokens"] <= 60 for row in left)
 
 
 def test_a_question_asked_again_is_answered_from_the_gateways_cache(rehearse: Rehearse):
