@@ -27,7 +27,8 @@ class Stack:
     def __init__(self, run: RunDir, variant: str, between: Network) -> None:
         self._run, self._variant, self._between = run, variant, between
         self.mock, self.gateway = (Program(name, self._log(name)) for name in ("mock", "gateway"))
-        self.nginx = [Program(name, self._log(name).with_suffix("") / "error.log") for name in _names(between.nginx)]
+        self.nginx = [self._an_nginx(name) for name in _names(between.nginx)]
+        self.egress = self._an_nginx("nginx-egress") if between.egress else None
         self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops else None
         self.redis = Program("redis", self._log("redis")) if between.redis else None
         self.driver: Driver | None = None
@@ -37,8 +38,8 @@ class Stack:
     @property
     def programs(self) -> list[Program]:
         """All of it, from the caller to Claude."""
-        beside = [program for program in (self.toxiproxy, self.redis) if program is not None]
-        return [*self.nginx, self.gateway, *beside, self.mock]
+        perhaps = [program for program in (self.egress, self.toxiproxy, self.redis) if program is not None]
+        return [*self.nginx, self.gateway, *perhaps, self.mock]
 
     def start(self, mock: Row, gateway: Tree) -> None:
         """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
@@ -52,14 +53,15 @@ class Stack:
         if self.redis is not None:
             self.redis.start_other(lambda port: _redis(_installed(doctor.REDIS), port))
         redis = None if self.redis is None else f"redis://{self._through('redis', self.redis.address)}/0"
-        claude = f"http://{self._through('claude', self.mock.address)}"
-        self.gateway.start(["gateway_under_test"], environment(gateway, claude, redis))
+        claude = self._through("claude", self.mock.address)
+        if self.egress is not None and self._between.egress is not None:
+            claude = _start_nginx(self.egress, self._between.egress, claude)
+        self.gateway.start(["gateway_under_test"], environment(gateway, f"http://{claude}", redis))
         self.mock.wait_until_healthy("/_mock/health")
         self.gateway.wait_until_healthy("/readyz")
         behind = self._through("gateway", self.gateway.address)
         for proxy, knobs in zip(reversed(self.nginx), reversed(self._between.nginx), strict=True):
-            _start_nginx(proxy, knobs, behind)
-            behind = proxy.address
+            behind = _start_nginx(proxy, knobs, behind)
         self.entrance = f"http://{self._through('caller', behind)}"
 
     def steer(self, began: float | None, wall: float) -> tuple[list[Change], float]:
@@ -81,6 +83,10 @@ class Stack:
 
     def stop(self) -> None:
         stack.stop(*self.programs)
+
+    def _an_nginx(self, name: str) -> Program:
+        """What it says goes where it writes its own log."""
+        return Program(name, self._log(name).with_suffix("") / "error.log")
 
     def _log(self, program: str) -> Path:
         return self._run.log(self._variant, program)
@@ -108,7 +114,8 @@ def _names(proxies: tuple[Nginx, ...]) -> list[str]:
     return [f"nginx-{number}" if number > 1 else "nginx" for number in range(1, len(proxies) + 1)]
 
 
-def _start_nginx(program: Program, knobs: Nginx, behind: str) -> None:
+def _start_nginx(program: Program, knobs: Nginx, behind: str) -> str:
+    """Before what listens on `behind`; the address of its own."""
     folder = program.log.parent.resolve()
     folder.mkdir()
     path = _installed(doctor.NGINX)
@@ -120,6 +127,7 @@ def _start_nginx(program: Program, knobs: Nginx, behind: str) -> None:
         return nginx.command(path, configuration)
 
     program.start_other(command)
+    return program.address
 
 
 def _redis(program: str, port: int) -> list[str]:

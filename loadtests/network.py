@@ -1,10 +1,12 @@
-"""What lies between the programs of a scenario: nginx before the gateway, Toxiproxy on any way between two, Redis.
+"""What lies between the programs of a scenario: nginx, Toxiproxy on any way between two, Redis.
 
-    caller -> [toxiproxy "caller"] -> [nginx ...] -> [toxiproxy "gateway"] -> gateway -> [toxiproxy "claude"] -> mock
+    caller -> [toxiproxy "caller"] -> [nginx ...] -> [toxiproxy "gateway"] -> gateway
+    gateway -> [egress, an nginx] -> [toxiproxy "claude"] -> mock
 
 A hop of Toxiproxy is there when a toxic names it: nothing else says so.
 
     nginx: {proxy_buffering: false}     # or a list of such, nearest the caller first
+    egress: {proxy_http_version: "1.1"} # on the gateway's way to Claude
     toxics: [{hop: claude, type: latency, latency: 50}]                        # from T0 to the end
     timeline: [{phase: dip, toxics: [{hop: claude, type: timeout}]}]           # or {at, for}, seconds since T0
     redis: true                         # the gateway gets its URL
@@ -27,12 +29,10 @@ TIMES = {"at": "at least 0", "for": "more than 0"}
 
 @dataclass(frozen=True)
 class Network:
-    """`nginx`: nearest the caller first. `entries`: which toxics are in force when; those of the whole run never end.
-
-    The names of the fields but `entries` are those of the programs that are needed.
-    """
+    """`nginx`: nearest the caller first. `entries`: which toxics are in force when; some have no end."""
 
     nginx: tuple[Nginx, ...] = ()
+    egress: Nginx | None = None
     redis: bool = False
     entries: tuple[Entry, ...] = ()
 
@@ -43,7 +43,7 @@ class Network:
     @property
     def programs(self) -> list[str]:
         """What must be installed for it."""
-        wanted = {"nginx": self.nginx, "toxiproxy": self.hops, "redis": self.redis}
+        wanted = {"nginx": self.nginx or self.egress, "toxiproxy": self.hops, "redis": self.redis}
         return [name for name, here in wanted.items() if here]
 
     def windows(self) -> Iterator[dict[str, Any]]:
@@ -59,6 +59,7 @@ class _Given:
     __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
 
     nginx: Any = None
+    egress: Any = None
     redis: Annotated[bool, Strict()] = False
     toxics: Any = None
     timeline: Any = None
@@ -68,6 +69,7 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
     """Read the section, each `phase` of whose timeline is `at` and `for` already. Raises section.Problem."""
     given = section.read(_Given, data, loc)
     proxies = _proxies(given.nginx, (*loc, "nginx"))
+    egress = None if given.egress is None else nginx.parse(given.egress, (*loc, "egress"))
     hops = ["caller", *(["gateway"] if proxies else []), "claude", *(["redis"] if given.redis else [])]
     entries = []
     if given.toxics is not None:
@@ -77,7 +79,7 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
         if not isinstance(given.timeline, list):
             raise Problem(where, f"got {document.shown(given.timeline)}, expected a list of {{phase, toxics}}")
         entries += [_entry(item, hops, (*where, index)) for index, item in enumerate(given.timeline)]
-    return Network(proxies, given.redis, tuple(entries))
+    return Network(proxies, egress, given.redis, tuple(entries))
 
 
 def _proxies(given: object, loc: Loc) -> tuple[Nginx, ...]:

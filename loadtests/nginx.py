@@ -74,7 +74,7 @@ class Nginx:
 
     With `proxy_buffering`, an upstream body that ends with its connection (HTTP/1.0) is held until a buffer of
     `buffer_size` is full; a chunked one is not. `header_buffer_size`, if given, is that of the first, which the headers
-    must fit into.
+    must fit into. `upstreams`: how often it believes to have what is behind it, as if there were so many of that.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
@@ -97,6 +97,7 @@ class Nginx:
     proxy_next_upstream: Annotated[list[Next], Len(1)] = dataclasses.field(default_factory=lambda: ["error", "timeout"])
     proxy_next_upstream_tries: Count = 0
     max_fails: Count = 1
+    upstreams: Annotated[int, Strict(), Ge(1), Le(100)] = 1
     limit_req: LimitReq | None = None
 
     def __post_init__(self) -> None:
@@ -136,7 +137,7 @@ def render(knobs: Nginx, *, listen: str, upstreams: Sequence[str], folder: Path)
     return _template().render(
         knobs=knobs,
         listen=listen,
-        upstreams=upstreams,
+        upstreams=[*upstreams] * knobs.upstreams,
         folder=lambda name: f'"{folder / name}"',
         buffers=BUFFERS,
         connections=CONNECTIONS,

@@ -45,6 +45,14 @@ def test_one_nginx_needs_no_list():
     assert network.parse({"nginx": None}).nginx == ()
 
 
+def test_the_way_to_claude_may_have_an_nginx_of_its_own():
+    found = network.parse({"egress": {"gzip": True}})
+
+    assert (found.nginx, found.egress, found.programs) == ((), Nginx(gzip=True), ["nginx"])
+    with pytest.raises(Problem, match="gzp: unknown key"):
+        network.parse({"egress": {"gzp": True}})
+
+
 def test_only_what_ends_is_a_trigger():
     found = network.parse({"toxics": [SLOW], "timeline": [{"at": 2, "for": 3, "toxics": [DOWN]}]})
 

@@ -90,6 +90,7 @@ def test_every_knob_changes_something():
         "proxy_next_upstream": ["off"],
         "proxy_next_upstream_tries": 9,
         "max_fails": 9,
+        "upstreams": 2,
         "limit_req": {"rate": 9},
     }
     needs = {"keepalive": {"proxy_http_version": "1.1"}}

@@ -18,6 +18,7 @@ phases:
 mock: {latency: {ttft: {distribution: constant, value: 0.05}, tokens_per_second: 100, prefill: false}}
 network:
   nginx: [{proxy_http_version: "1.1"}, {proxy_buffering: false}]
+  egress: {upstreams: 2}
   redis: true
   toxics: [{hop: gateway, type: slicer, average_size: 100}]
   timeline:
@@ -25,6 +26,7 @@ network:
       toxics: [{hop: claude, type: latency, latency: 300}, {hop: caller, type: latency, latency: 200}]
 gates: [rss.gateway < 1000, rss.mock > 10, rss.load > 10, cpu.nginx < 1, cpu.redis < 1, cpu.toxiproxy < 2]
 """
+NGINX = ("nginx", "nginx-2", "nginx-egress")
 PROGRAMS = {"mock", "gateway", "load", "nginx", "toxiproxy", "redis"}
 
 
@@ -50,8 +52,8 @@ def test_a_request_passes_every_hop_and_toxics_come_and_go_with_the_timeline(loa
     assert [row.get("hop") for row in noted] == ["gateway", None, "caller", "claude", "caller", "claude"]
     assert [row.get("at") for row in noted] == [0.0, None, 2.0, 2.0, 4.0, 4.0]
     assert '"network: latency' in (command.run / "report.html").read_text().replace("&#34;", '"')
-    passed = [(command.run / "logs" / f"default-{name}" / "access.log").read_text() for name in ("nginx", "nginx-2")]
-    assert [text.count("POST /chat/stream") for text in passed] == [sum(f["started"] for f in phases.values())] * 2
+    passed = [(command.run / "logs" / f"default-{name}" / "access.log").read_text() for name in NGINX]
+    assert [text.count('"POST /') for text in passed] == [1 + sum(f["started"] for f in phases.values())] * 3
     command.check_the_books()
     assert command.leftovers() == []
 
@@ -87,7 +89,7 @@ def test_ctrl_c_takes_every_hop_down(loadtests, scenario: str):
     command = loadtests("run", scenario, "--out", "run")
     command.wait_for_load()
     children = command.children()
-    assert len(children) == len(PROGRAMS)  # both nginx have one command line
+    assert len(children) == len(PROGRAMS)  # all nginx have one command line
     assert children["gateway_under_test"].environ()["REDIS_URL"].startswith("redis://127.0.0.1:")
 
     command.process.send_signal(signal.SIGINT)
