@@ -46,7 +46,7 @@ class App(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a request."""
-        connection.remember(scope, send)
+        connection.remember(scope, send, bare=not self.user_middleware)
         await super().__call__(scope, receive, send)
 
 

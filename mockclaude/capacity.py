@@ -172,6 +172,8 @@ class Capacity:
 
     def remaining(self, ticket: Ticket, work: float, now: float) -> float:
         """Seconds from now until `work` is done on a ticket, if nobody comes or goes."""
+        if self.size.slowdown is None and ticket.started is not None:  # the same, in short: it is asked for each token
+            return work - (now - ticket.started - (self._lag - ticket.started_lag))
         return (work - self.worked(ticket, now)) * self.stretch
 
     def offer(self, now: float, deadline: float = math.inf, needs: float = 0.0) -> Ticket:

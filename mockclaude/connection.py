@@ -1,28 +1,78 @@
-"""The one seam below HTTP: the connection a request came in on, so that a fault can cut it."""
+"""The seam below HTTP: the connection a request came in on, so that a fault can cut it and a stream write to it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 from starlette.types import Scope, Send
 
-KEY = "mockclaude.transport"
+TRANSPORT = "mockclaude.transport"
+LINE = "mockclaude.line"
+EXTENSION = "mockclaude"
 NO_LINGER = struct.pack("ii", 1, 0)
 """Close at once and throw away what is unsent: the peer gets a RST (socket(7), SO_LINGER)."""
 
 
-def remember(scope: Scope, send: Send) -> None:
-    """Keep the transport below `send`, where the server is one whose `send` has it (uvicorn's)."""
+class Flow(Protocol):
+    """Whether the other side reads."""
+
+    write_paused: bool
+
+
+def nobody() -> None:
+    """Whom `Line.lost` tells while no answer is on its way."""
+
+
+class Line:
+    """A connection whose answers are chunked (RFC 9112, 7.1), and who wants to know when it is lost.
+
+    It is for what stands between the first and the last bytes of an answer: those are the web server's to send.
+    """
+
+    def __init__(self, transport: asyncio.Transport, flow: Flow) -> None:
+        self._transport = transport
+        self._flow = flow
+        self.lost: Callable[[], object] = nobody
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody is there any more."""
+        return self._transport.is_closing()
+
+    @property
+    def free(self) -> bool:
+        """Whether what is written now goes out: the other side has kept up with reading."""
+        return not (self._flow.write_paused or self._transport.is_closing())
+
+    def write(self, data: bytes) -> None:
+        """Send one chunk."""
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+
+def remember(scope: Scope, send: Send, *, bare: bool) -> None:
+    """Keep the transport below `send`, and the line where the server gave one (`mockclaude.listener`).
+
+    Only what is sent through the server's own `send`, `bare` of middleware, may go past it, and as HTTP/1.1 has it.
+    """
     cycle = getattr(send, "__self__", None)
-    scope[KEY] = getattr(cycle, "transport", None)
+    scope[TRANSPORT] = getattr(cycle, "transport", None)
+    if scope["type"] == "http" and bare and cycle is not None and scope["http_version"] == "1.1":
+        scope[LINE] = scope.get("extensions", {}).get(EXTENSION, {}).get("line")
+
+
+def line(scope: Scope) -> Line | None:
+    """The line of a request, or None: then ASGI's `send` is all there is."""
+    found: Line | None = scope.get(LINE)
+    return found
 
 
 def cut(scope: Scope, how: Literal["fin", "rst"]) -> None:
     """Close the connection below HTTP, or reset it; without a transport the server is left to notice."""
-    transport: asyncio.Transport | None = scope.get(KEY)
+    transport: asyncio.Transport | None = scope.get(TRANSPORT)
     if transport is None:
         return
     if how == "fin":

@@ -55,6 +55,7 @@ class Record(NamedTuple):
     read: bool
     peer: int | None
     sent: Sent
+    stalled: float
 
 
 class Attempt:
@@ -83,6 +84,7 @@ class Attempt:
         self.fault: str | None = None
         self.charge: Charge | None = None
         self.sent = Sent()
+        self.stalled = 0.0
         self.closed = False
 
     def says(self, text: int, now: float) -> None:
@@ -188,6 +190,7 @@ class Journal:
             read=attempt.read,
             peer=attempt.peer,
             sent=attempt.sent,
+            stalled=round(attempt.stalled, 6),
         )
         self._keep(record)
         self._watch(record)

@@ -55,7 +55,7 @@ async def create(request: Request) -> Response:
         attempt.refuse(500, server.clock.now())
         return refusal(wire.ApiError(500), headers)
     said = headers | _content(asked.stream) | faults.headers(struck)
-    return Answer(slot, said, server.clock, lambda error: refusal(error, headers))
+    return Answer(slot, said, server.pacer, lambda error: refusal(error, headers))
 
 
 def identity(request_id: str) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from mockclaude import wire
@@ -120,8 +121,7 @@ def _events(
         yield Chunk(due, pending)
         for delta in block.deltas(cuts, step):
             due = max(due, ttft + max(0, made + delta.made - 1) * pace)
-            said = wire.event("content_block_delta", {"index": index, "delta": delta.data}, padding)
-            yield Chunk(due, said, wire.text_bytes(delta.data))
+            yield Chunk(due, *_delta(index, delta.data, padding))
         made += block.tokens
         due = max(due, ttft + (made - 1) * pace) if block.tokens else due
         pending = wire.event("content_block_stop", {"index": index}, padding)
@@ -131,6 +131,14 @@ def _events(
     closing = {"delta": _stop(script), "usage": usage.cumulative(), **(script.extras or {})}
     pending += wire.event("message_delta", closing, padding)
     yield Chunk(ttft + made * pace, pending + wire.event("message_stop", {}, padding))
+
+
+def _delta(index: int, data: Mapping[str, object], padding: random.Random) -> tuple[bytes, int]:
+    """The event, and how many bytes of text it says."""
+    text = data.get("text")
+    if isinstance(text, str) and len(data) == 2:
+        return wire.text_delta(index, text, padding), wire.text_bytes(data)
+    return wire.event("content_block_delta", {"index": index, "delta": data}, padding), wire.text_bytes(data)
 
 
 def _stop(script: Script) -> dict[str, object]:

@@ -23,6 +23,7 @@ from mockclaude.endpoints.worker import Worker
 from mockclaude.journal import Attempt, Journal
 from mockclaude.limits import Charge, Claim, Limits
 from mockclaude.metrics import Metrics
+from mockclaude.pacer import Pacer
 from mockclaude.request.ask import Ask, Door
 from mockclaude.settings import Settings, with_recordings
 from mockclaude.slot import Slot
@@ -44,6 +45,7 @@ class Server:
         self.instance = uuid.uuid4().hex[:8]
         self.clock = Clock()
         self.lag = LagMeter(self.clock)
+        self.pacer = Pacer(self.clock)
         self.capacity = Capacity(self.conditions.capacity)
         self.metrics = Metrics(
             {
@@ -84,6 +86,7 @@ class Server:
     def stop(self) -> None:
         """Let go of every timer."""
         self.lag.stop()
+        self.pacer.stop()
         self.batches.clear()
         for slot in self._slots.values():
             slot.stop()

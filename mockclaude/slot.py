@@ -84,9 +84,9 @@ class Slot:
             self.attempt.close("left", now)
         self._grant()
 
-    def remaining(self, at: float) -> float:
+    def remaining(self, at: float, now: float) -> float:
         """Seconds until what is due after `at` seconds of work alone is due, as things are; below 0 it is late."""
-        return self._keeper.capacity.remaining(self.ticket, at, self._keeper.clock.now())
+        return self._keeper.capacity.remaining(self.ticket, at, now)
 
     def look_again(self, delay: float) -> float:
         """After how many seconds to look again at what is due in `delay` as things are.
@@ -141,7 +141,7 @@ class Slot:
             self.granted.set_result(None)
 
     def _run_on(self, planned: reply.Reply) -> None:
-        left = self.remaining(planned.seconds)
+        left = self.remaining(planned.seconds, self._keeper.clock.now())
         if left <= reply.ROUNDING:
             self._end("left", at_planned_end=True)
             return

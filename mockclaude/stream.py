@@ -1,4 +1,4 @@
-"""The sender: waits for the slot, paces chunks by absolute deadlines, and notices a client that leaves."""
+"""The sender: a reply's way to the socket, paced by absolute deadlines, and the end of it when the client leaves."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mockclaude import connection, faults, reply, wire
-from mockclaude.clock import Clock
+from mockclaude.pacer import GRAIN, Pacer
+from mockclaude.reply import Chunk
 from mockclaude.slot import Slot
 
 log = logging.getLogger("mockclaude")
 
-GRAIN = 1e-6
-"""Seconds. What is due within this is due: no loop's clock is finer, and one that is coarser would be polled."""
-
 STREAMED = (b"content-type", b"text/event-stream; charset=utf-8")
+JOINED = 32 * 1024
+"""Bytes that go out in one write, if so many are due; a single chunk may have more."""
 
 
 class Left(Exception):
@@ -35,116 +35,209 @@ class Silence(Response):
         connection.cut(scope, "fin")
 
 
-class Answer(Response):
-    """A response that paces itself. When it has ended or the client has left, slot and attempt are done with.
+class Stream:
+    """A reply on its way: whenever the pacer looks, what is due of its run goes out.
 
-    Deadlines are absolute (so many seconds of work after the slot was granted), so the pace does not drift; chunks that
-    are due together go out in one write.
+    With a line it is written there, once the head is out and while the other side reads. Else, and at the end, it is
+    kept in `due`, the `Answer` is woken to send it, and nothing more becomes due until it is asked to go on: so one
+    path serves every web server, and a reader who stops holds back the reply and not the memory.
     """
+
+    def __init__(self, slot: Slot, line: connection.Line | None) -> None:
+        self.turn = 0
+        self.due: list[Chunk] = []
+        self.over = False
+        self.left = False
+        self.ending: reply.Broken | faults.Injected | None = None
+        self._slot = slot
+        self._line = line
+        self._run: Iterator[Chunk] = iter(())
+        self._next = Chunk(0.0, b"")
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def begin(self, run: Iterator[Chunk]) -> None:
+        """Send this, as soon as the pacer looks."""
+        self._run = run
+        self._advance()
+
+    def look(self, now: float) -> float | None:
+        """Write what is due, or leave it to be sent; when to look again."""
+        if self.left or self.over:
+            return None
+        attempt, due, size = self._slot.attempt, list[Chunk](), 0
+        while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and size < JOINED:
+            if self.ending is None:
+                due.append(self._next)
+                size += len(self._next.data)
+                if attempt.first_token is None and faults.DELTA in self._next.data:
+                    attempt.first_token = now
+            if not self._advance():
+                break
+        if self.over or attempt.first_byte is None or self._line is None or not self._line.free:
+            self.due = due
+            if due or self.over:
+                self.wake()
+                return None
+        elif due:
+            attempt.says(sum([chunk.text for chunk in due]), now)
+            self._line.write(b"".join([chunk.data for chunk in due]))
+        return now + self._slot.look_again(wait)
+
+    def _advance(self) -> bool:
+        """Come to the next chunk, or to the moment at which it ends otherwise; false when all is over."""
+        if self.ending is not None:
+            self.over = True
+            return False
+        try:
+            self._next = next(self._run)
+        except StopIteration:
+            self.over = True
+        except (faults.Injected, reply.Broken) as error:
+            self.ending = error
+            self._next = Chunk(error.at, b"")
+        return not self.over
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it has become due, and nothing broke it off."""
+        return self.over and self.ending is None
+
+    def fail(self, error: Exception) -> None:
+        """Looking failed: that is the mock's own mistake, and the answer's end."""
+        self._error = error
+        self.wake()
+
+    def leave(self) -> None:
+        """The client has gone, or the slot was taken away."""
+        self.left = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something for the answer to do."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def woken(self) -> None:
+        """Return when there is something to do; raises `Left`, or what looking raised."""
+        if not (self.due or self.over or self.left or self._error):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._error is not None:
+            raise self._error
+        if self.left:
+            raise Left
+
+
+class Answer(Response):
+    """A response that paces itself. When it has ended or the client has left, slot and attempt are done with."""
 
     def __init__(
         self,
         slot: Slot,
         headers: Mapping[str, str],
-        clock: Clock,
+        pacer: Pacer,
         refuse: Callable[[wire.ApiError], Response],
     ) -> None:
         self._slot = slot
         self._refuse = refuse
         self._raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._request_id = headers["request-id"]
-        self._clock = clock
+        self._pacer = pacer
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; whatever happens, the slot is given back."""
-        gone = asyncio.get_running_loop().create_task(_departure(receive))
-        self._slot.on_drop = gone.cancel
-        try:
-            with contextlib.suppress(OSError):
-                planned = await self._planned(gone)
-                if self._slot.refused is not None:
-                    await self._refuse(self._slot.refused)(scope, receive, send)
-                elif planned is not None:
-                    await self._send(planned, gone, scope, send)
-        except Left:
-            await Silence()(scope, receive, send)
-        except Exception:  # nobody left: the journal must not say so
-            log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
-            self._slot.attempt.status = self._slot.attempt.status or 500
-            self._slot.fail()
-            raise
-        finally:
-            gone.cancel()
-            self._slot.leave()
+        line = connection.line(scope)
+        stream = Stream(self._slot, line)
+        self._slot.on_drop = stream.leave
+        with _noticed(stream.leave, line, receive):
+            try:
+                with contextlib.suppress(OSError):
+                    await self._granted(stream)
+                    if self._slot.refused is not None:
+                        await self._refuse(self._slot.refused)(scope, receive, send)
+                    elif self._slot.reply is not None:
+                        await self._send(self._slot.reply, stream, scope, send)
+            except Left:
+                await Silence()(scope, receive, send)
+            except Exception:  # nobody left: the journal must not say so
+                log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
+                self._slot.attempt.status = self._slot.attempt.status or 500
+                self._slot.fail()
+                raise
+            finally:
+                self._pacer.forget(stream)
+                self._slot.leave()
 
-    async def _planned(self, gone: asyncio.Task[None]) -> reply.Reply | None:
-        """Wait for the slot; what was planned when it was granted, or None when the place in the queue was lost."""
+    async def _granted(self, stream: Stream) -> None:
+        """Wait for the slot, or for the place in the queue to be lost."""
         if not self._slot.granted.done():
-            await asyncio.wait((self._slot.granted, gone), return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
+            self._slot.granted.add_done_callback(lambda _: stream.wake())
+            await stream.woken()
+        if stream.left:
             raise Left
-        return self._slot.reply
 
-    async def _send(self, planned: reply.Reply, gone: asyncio.Task[None], scope: Scope, send: Send) -> None:
-        try:
-            await self._pace(planned, gone, send)
+    async def _send(self, planned: reply.Reply, stream: Stream, scope: Scope, send: Send) -> None:
+        stream.begin(planned.run)
+        while not stream.over:
+            self._pacer.go(stream)
+            await stream.woken()
+            due, stream.due = stream.due, []
+            await self._write(due, send, last=stream.whole)
+        if stream.ending is None:
             self._slot.complete()
-        except faults.Injected as error:
-            await self._until(error.at, gone)
-            said = error.event(self._request_id, random.Random(self._request_id))
-            await self._write([reply.Chunk(error.at, said)], send, last=True)
-            self._slot.fail()
-        except reply.Broken as error:
-            await self._until(error.at, gone)
-            if error.how == "end":
-                await self._write([reply.Chunk(error.at, b"")], send, last=True)
-            else:
-                connection.cut(scope, error.how)
-            self._slot.fail()
+            return
+        if isinstance(stream.ending, faults.Injected):
+            said = stream.ending.event(self._request_id, random.Random(self._request_id))
+            await self._write([Chunk(stream.ending.at, said)], send, last=True)
+        elif stream.ending.how == "end":
+            await self._write([Chunk(stream.ending.at, b"")], send, last=True)
+        else:
+            connection.cut(scope, stream.ending.how)
+        self._slot.fail()
 
-    async def _pace(self, planned: reply.Reply, gone: asyncio.Task[None], send: Send) -> None:
-        due: list[reply.Chunk] = []
-        attempt = self._slot.attempt
-        try:
-            for chunk in planned.run:
-                if self._slot.remaining(chunk.at) > GRAIN:
-                    await self._write(due, send)
-                    due.clear()
-                    await self._until(chunk.at, gone)
-                due.append(chunk)
-                if attempt.first_token is None and faults.DELTA in chunk.data:
-                    attempt.first_token = self._clock.now()
-        except (faults.Injected, reply.Broken):
-            await self._write(due, send)
-            raise
-        if gone.done():
-            raise Left
-        await self._write(due, send, last=True)
-
-    async def _until(self, at: float, gone: asyncio.Task[None]) -> None:
-        while (delay := self._slot.remaining(at)) > GRAIN:
-            await asyncio.wait((gone,), timeout=self._slot.look_again(delay))
-            if gone.done():
-                raise Left
-
-    async def _write(self, due: list[reply.Chunk], send: Send, last: bool = False) -> None:
+    async def _write(self, due: list[Chunk], send: Send, last: bool) -> None:
+        """Send it as ASGI has it; how long that takes is how long the client did not read."""
         if not due:
             return
-        attempt, now = self._slot.attempt, self._clock.now()
-        attempt.says(sum(chunk.text for chunk in due), now)
+        attempt, now = self._slot.attempt, self._pacer.clock.now()
+        attempt.says(sum([chunk.text for chunk in due]), now)
         body = b"".join([chunk.data for chunk in due])
-        if attempt.first_byte is None:
-            attempt.status = 200
-            attempt.first_byte = now
-            await send({"type": "http.response.start", "status": 200, "headers": self._head(len(body), last)})
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        try:
+            if attempt.first_byte is None:
+                attempt.status = 200
+                attempt.first_byte = now
+                await send({"type": "http.response.start", "status": 200, "headers": self._head(len(body), last)})
+            await send({"type": "http.response.body", "body": body, "more_body": not last})
+        finally:
+            attempt.stalled += self._pacer.clock.now() - now
 
     def _head(self, length: int, last: bool) -> list[tuple[bytes, bytes]]:
         """A document has a length; a stream is chunked by the server, also one that goes out at once."""
         if not last or STREAMED in self._raw:
             return self._raw
         return [*self._raw, (b"content-length", str(length).encode())]
+
+
+@contextlib.contextmanager
+def _noticed(leave: Callable[[], None], line: connection.Line | None, receive: Receive) -> Iterator[None]:
+    """Call `leave` when the client has left: its line says so or, without one, `receive`."""
+    if line is None:
+        gone = asyncio.get_running_loop().create_task(_departure(receive))
+        gone.add_done_callback(lambda _: leave())
+        try:
+            yield
+        finally:
+            gone.cancel()
+        return
+    line.lost = leave
+    if line.closed:
+        leave()
+    try:
+        yield
+    finally:
+        line.lost = connection.nobody
 
 
 async def _departure(receive: Receive) -> None:

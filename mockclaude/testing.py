@@ -15,9 +15,8 @@ from typing import Any, Self
 
 import uvicorn
 
-from mockclaude import faults, inbox, timeline
+from mockclaude import faults, inbox, listener, timeline
 from mockclaude.app import EDGE, create_app
-from mockclaude.commands import serving
 from mockclaude.endpoints.shelf import Shelf
 from mockclaude.server import Server
 from mockclaude.settings import ConfigError, Settings, with_recordings
@@ -45,7 +44,8 @@ class MockClaude:
             log_level="critical",
             access_log=False,
             headers=EDGE,
-            timeout_keep_alive=serving.KEEP_ALIVE,
+            http=listener.Protocol,
+            timeout_keep_alive=listener.KEEP_ALIVE,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(settings)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 BACKLOG = 2048
-KEEP_ALIVE = 75
-"""Longer than any client keeps an idle connection, so that it is never the mock that closes one under a request."""
 
 
 def serve(
@@ -66,23 +64,27 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _run(chosen: settings.Settings, listeners: list[socket.socket]) -> None:
+    from mockclaude import garbage, listener
     from mockclaude.app import EDGE, create_app
 
     mock = create_app(chosen)
+    garbage.settle()
     _greet(listeners[0], chosen.config)
-    until_interrupted(mock, listeners, headers=EDGE)
+    until_interrupted(mock, listeners, headers=EDGE, http=listener.Protocol)
 
 
 def until_interrupted(application: ASGIApp, listeners: list[socket.socket], **options: Any) -> None:
     """Serve on `listeners`; raises `Exit` 130 when it was Ctrl-C that ended it."""
     import uvicorn
 
+    from mockclaude import listener
+
     server = uvicorn.Server(
         uvicorn.Config(
             application,
             log_level="critical",  # uvicorn calls every stream cut at shutdown an error
             access_log=False,
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=listener.KEEP_ALIVE,
             timeout_graceful_shutdown=1,
             **options,
         )

@@ -56,6 +56,7 @@ def test_a_record_has_every_field_in_seconds_since_t0(journal):
         "read": True,
         "peer": 50_123,
         "sent": attempt.sent,
+        "stalled": 0.0,
     }
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mockclaude.clock import Clock
+from mockclaude.pacer import Pacer
 from mockclaude.reply import Chunk, Reply
 from mockclaude.stream import Answer
 
@@ -14,6 +15,7 @@ class Held:
 
     n = 7
     status = first_byte = first_token = None
+    stalled = 0.0
 
     def __init__(self, run):
         self.granted = asyncio.get_running_loop().create_future()
@@ -26,7 +28,7 @@ class Held:
     def says(self, text, now):
         self.text = text
 
-    def remaining(self, at):
+    def remaining(self, at, now):
         return 0.0
 
     def complete(self):
@@ -53,7 +55,7 @@ async def answered(slot):
         sent.append(message)
 
     sent = []
-    answer = Answer(slot, {"request-id": "req_1", "content-type": "text/plain"}, Clock(), lambda error: None)
+    answer = Answer(slot, {"request-id": "req_1", "content-type": "text/plain"}, Pacer(Clock()), lambda error: None)
     await answer({"type": "http"}, receive, send)
     return sent
 

@@ -1,0 +1,123 @@
+"""The pacer by itself: who is looked at when, and that nobody's failure or leaving is felt by another."""
+
+import asyncio
+
+from mockclaude.clock import Clock
+from mockclaude.pacer import FORGOTTEN, Pacer
+
+
+class Train:
+    """Due at each of its times in turn; notes when it was looked at."""
+
+    def __init__(self, *times, breaks=None):
+        self.turn = 0
+        self.looks = []
+        self.error = None
+        self._times = list(times)
+        self._breaks = breaks
+
+    def look(self, now):
+        self.looks.append(round(now, 6))
+        if len(self.looks) == self._breaks:
+            raise ZeroDivisionError
+        return self._times.pop(0) if self._times else None
+
+    def fail(self, error):
+        self.error = error
+
+
+async def test_each_is_looked_at_when_it_says():
+    pacer, early, late = Pacer(Clock()), Train(1.0, 3.0), Train(2.0, 2.5)
+
+    pacer.go(early)
+    pacer.go(late)
+    await asyncio.sleep(10)
+
+    assert early.looks == [0.0, 1.0, 3.0]
+    assert late.looks == [0.0, 2.0, 2.5]
+
+
+async def test_what_is_late_makes_nothing_after_it_late():
+    pacer, train = Pacer(Clock()), Train(-5.0, 1.0, 1.0, 2.0)
+
+    pacer.go(train)
+    await asyncio.sleep(10)
+
+    assert train.looks == [0.0, 0.0, 1.0, 1.0, 2.0]
+
+
+async def test_nobody_suffers_from_anothers_failure():
+    pacer, broken, sound = Pacer(Clock()), Train(1.0, 2.0, breaks=2), Train(1.0, 2.0)
+
+    pacer.go(broken)
+    pacer.go(sound)
+    await asyncio.sleep(10)
+
+    assert isinstance(broken.error, ZeroDivisionError)
+    assert broken.looks == [0.0, 1.0]
+    assert sound.looks == [0.0, 1.0, 2.0]
+
+
+async def test_who_is_forgotten_is_not_looked_at():
+    pacer, leaving, staying = Pacer(Clock()), Train(1.0), Train(1.0)
+    pacer.go(leaving)
+    pacer.go(staying)
+
+    pacer.forget(leaving)
+    await asyncio.sleep(10)
+
+    assert (leaving.looks, staying.looks) == ([0.0], [0.0, 1.0])
+
+
+async def test_who_asks_again_after_it_was_done_is_looked_at_again():
+    pacer, train = Pacer(Clock()), Train()
+    pacer.go(train)
+
+    await asyncio.sleep(1)
+    pacer.go(train)
+
+    assert train.looks == [0.0, 1.0]
+
+
+async def test_those_who_left_long_before_they_were_due_are_not_kept():
+    pacer, stays = Pacer(Clock()), Train(3600.0)
+    pacer.go(stays)
+
+    for _ in range(10 * FORGOTTEN):
+        leaves = Train(3600.0)
+        pacer.go(leaves)
+        pacer.forget(leaves)
+
+    assert len(pacer._heap) < 2 * FORGOTTEN
+    await asyncio.sleep(4000)
+    assert stays.looks == [0.0, 3600.0]
+
+
+async def test_a_loop_whose_timers_fire_early_is_not_asked_again_and_again():
+    class Behind(Clock):
+        """Shows what uvloop shows: whole milliseconds, while its timers are rounded to the nearest."""
+
+        asked = 0
+
+        def now(self):
+            self.asked += 1
+            return super().now() - 0.0004
+
+    clock = Behind()
+    pacer, train = Pacer(clock), Train(1.0, 2.0)
+
+    pacer.go(train)
+    await asyncio.sleep(10)
+
+    assert train.looks[1:] == [1.0002, 2.0002]
+    assert clock.asked < 10
+
+
+async def test_a_pacer_that_is_stopped_looks_at_nobody():
+    pacer, train = Pacer(Clock()), Train(1.0)
+    pacer.go(train)
+
+    pacer.stop()
+    await asyncio.sleep(10)
+
+    assert train.looks == [0.0]
