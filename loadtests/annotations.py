@@ -1,15 +1,16 @@
 """What GitHub shows beside a job: an `::error` line for each reason why a run did not pass."""
 
-from collections.abc import Iterator
-
 from loadtests.sample import Row
 
 
-def lines(run: Row) -> Iterator[str]:
-    """Workflow commands; none for a run that passed. `run` is summary.json."""
-    title = _property(f"{run['scenario']}: {run['verdict']}")
-    for reason in run["reasons"]:
-        yield f"::error title={title}::{_message(reason)}"
+def lines(run: Row) -> list[str]:
+    """Workflow commands; none for a run that passed. `run` is summary.json or repeat.json."""
+    return [error(f"{run['scenario']}: {run['verdict']}", reason) for reason in run["reasons"]]
+
+
+def error(title: str, message: str) -> str:
+    """One annotation."""
+    return f"::error title={_property(title)}::{_message(message)}"
 
 
 def _message(text: str) -> str:

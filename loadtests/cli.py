@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from loadtests.commands import agreeing, listing, mapping, reporting, running, steering
+from loadtests.commands import agreeing, comparing, listing, mapping, reporting, running, steering
 
 app = typer.Typer(
     help="Rehearse an overload of Claude offline, and see which defence fixes it.",
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "map": mapping.draw_map,
     "ui": steering.ui,
     "report": reporting.report,
+    "compare": comparing.compare_runs,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

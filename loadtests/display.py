@@ -196,7 +196,7 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
 def before_after(summary: Row, judged: Sequence[str], *, wide: bool = True) -> Table:
     """A row for each judged phase of each variant; a narrow one leaves the wasted tokens to their price."""
     heads = ["variant", "phase", "goodput", "attempts", "errors", "e2e p50", "p99", "wasted", "$/1,000", "recovery"]
-    table = _table(*(head for head in heads if wide or head != "wasted"))
+    table = columns(*(head for head in heads if wide or head != "wasted"))
     for column in table.columns[2:]:
         column.justify = "right"
     for name, variant in summary["variants"].items():
@@ -219,7 +219,7 @@ def before_after(summary: Row, judged: Sequence[str], *, wide: bool = True) -> T
 
 
 def expectations(rows: Sequence[Row]) -> Table:
-    table = _table("expected of", "metric", "predicted", "measured", "", "because")
+    table = columns("expected of", "metric", "predicted", "measured", "", "because")
     table.columns[2].justify = table.columns[3].justify = "right"
     table.columns[5].no_wrap = False
     for row in rows:
@@ -231,7 +231,7 @@ def expectations(rows: Sequence[Row]) -> Table:
 
 
 def agreement(figures: Sequence[Figure]) -> Table:
-    table = _table("of", "figure", "virtual", "real", "may differ by", "")
+    table = columns("of", "figure", "virtual", "real", "may differ by", "")
     for column in table.columns[2:5]:
         column.justify = "right"
     for figure in figures:
@@ -255,9 +255,9 @@ def track(console: Console, results: Iterable[T], title: str, total: int) -> Ite
 
 def map_of(row: Row) -> Table:
     """The share of collapsed seeds in percent, the largest y on top; a star where collapse was predicted."""
-    table = _table(f"{row['y']['key']} / {row['x']['key']}", *(f"{x:.3g}" for x in row["x"]["values"]))
-    columns = len(row["x"]["values"])
-    cells = [row["cells"][start : start + columns] for start in range(0, len(row["cells"]), columns)]
+    table = columns(f"{row['y']['key']} / {row['x']['key']}", *(f"{x:.3g}" for x in row["x"]["values"]))
+    wide = len(row["x"]["values"])
+    cells = [row["cells"][start : start + wide] for start in range(0, len(row["cells"]), wide)]
     for line in reversed(cells):
         shares = (f"{100 * cell['collapsed']:.0f}{'*' if cell['predicted'] else ' '}" for cell in line)
         table.add_row(f"{line[0]['y']:.3g}", *shares)
@@ -268,7 +268,7 @@ def map_of(row: Row) -> Table:
 
 def confirmed(row: Row) -> Table:
     """What real runs of some cells say beside the map and the prediction."""
-    table = _table(row["x"]["key"], row["y"]["key"], "predicted", "virtual", "real goodput", "")
+    table = columns(row["x"]["key"], row["y"]["key"], "predicted", "virtual", "real goodput", "")
     for each in row["confirmed"]:
         predicted = "collapse" if each["predicted"] else "none"
         virtual, says = f"{100 * each['virtual']:.0f} % collapsed", "agrees" if each["agrees"] else "differs"
@@ -276,7 +276,7 @@ def confirmed(row: Row) -> Table:
     return table
 
 
-def _table(*headings: str) -> Table:
+def columns(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(heading, no_wrap=True)

@@ -14,17 +14,18 @@ UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """What XML 1.0 cannot hold, however it is written."""
 
 
-def render(run: Row) -> str:
-    """`run` is summary.json."""
-    root = xml.Element("testsuites", name=f"loadtests {run['scenario']}")
-    for variant in run["variants"]:
-        _suite(root, run, variant)
+def render(*runs: Row) -> str:
+    """Each of `runs` is the summary.json of one run of the same scenario."""
+    root = xml.Element("testsuites", name=f"loadtests {runs[0]['scenario']}")
+    for run in runs:
+        for variant in run["variants"]:
+            _suite(root, run, variant, seed=f" (seed {run['seed']})" if len(runs) > 1 else "")
     xml.indent(root)
     return xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(root: xml.Element, run: Row, variant: str) -> None:
-    suite = xml.SubElement(root, "testsuite", name=f"{run['scenario']}.{variant}")
+def _suite(root: xml.Element, run: Row, variant: str, seed: str) -> None:
+    suite = xml.SubElement(root, "testsuite", name=f"{run['scenario']}.{variant}{seed}")
     properties = xml.SubElement(suite, "properties")
     xml.SubElement(properties, "property", name="seed", value=str(run["seed"]))
     doubts = (("error", reason) for reason in run["variants"][variant]["invalid_because"])

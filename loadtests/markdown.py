@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from loadtests import gates, story, summary
+from loadtests.compare import Difference
 from loadtests.sample import Row
 
 SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "invalid": "⚠️ invalid", "skipped": "⏭️ skipped"}
@@ -35,6 +36,33 @@ def render(run: Row, *, about: str = "", command: str = "") -> str:
         parts.append("\n".join(f"- finding: {_text(finding)}" for finding in run["findings"]))
     parts += [f"```\n{command}\n```"] if command else []
     return "\n\n".join(parts) + "\n"
+
+
+def render_repeats(found: Row, judged: Sequence[str], *, command: str) -> str:
+    """`found` is repeat.json, `judged` names the figures that expectations and gates look at."""
+    heads = ("figure", "mean", "low", "high", "deviation")
+    rows = []
+    for name in judged or found["spread"]:
+        row = found["spread"][name]
+        rows.append((f"`{name}`", *(story.measure(row["metric"], row[key]) for key in heads[1:])))
+    parts = [f"## {SIGNS[found['verdict']]}: {_text(found['scenario'])}, {len(found['seeds'])} times"]
+    parts += ["\n".join(f"- {_text(reason)}" for reason in found["reasons"])] if found["reasons"] else []
+    parts += [_table(heads, rows, numbers=range(1, 5)), f"```\n{command}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_comparison(scenario: str, differences: Sequence[Difference]) -> str:
+    """What changed between two runs; what did not is only counted."""
+    changed = [each for each in differences if each.verdict != "same"]
+    worse = sum(each.verdict == "worse" for each in changed)
+    title = f"## {'❌ worse' if worse else '✅ no worse'}: {_text(scenario)}"
+    rows = [
+        (f"`{each.name}`", *(story.measure(each.metric, value) for value in each[2:5]), each.verdict)
+        for each in sorted(changed, key=lambda each: (each.verdict != "worse", each.name))
+    ]
+    table = [_table(("figure", "before", "after", "noise", ""), rows, numbers=(1, 2, 3))] if rows else []
+    counted = f"{worse} worse, {len(changed) - worse} better, {len(differences) - len(changed)} the same within noise."
+    return "\n\n".join([title, *table, counted]) + "\n"
 
 
 def before_after(run: Row) -> Iterator[tuple[str, ...]]:

@@ -15,6 +15,9 @@ Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the scenario: load.rate=4; repeatable.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed: the same arrivals, replies and planned latencies.")]
+Repeat = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Run it N times, with seeds one after the other: the spread is told.")
+]
 Clock = Annotated[
     ClockName | None,
     typer.Option(help="virtual: no sockets, no sleeping, the same to the bit each time; default real."),

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from loadtests import display, runner
-from loadtests.commands import outputs, rehearsing
+from loadtests.commands import rehearsing
 from loadtests.commands.options import Json, Junit, Markdown
+from loadtests.commands.outputs import Outputs
 from loadtests.rundir import RunDir
 
 
@@ -20,5 +21,5 @@ def report(
     """Judge a run again from its raw files: summary.json, report.html and the table."""
     folder = RunDir(directory)
     summary = runner.judge(folder)
-    outputs.tell(display.console(stderr=as_json), folder, summary, as_json=as_json, junit_to=junit, to=markdown)
+    Outputs(as_json, junit, markdown).tell(display.console(stderr=as_json), folder, summary)
     rehearsing.exit_with(summary)

@@ -1,12 +1,17 @@
 """`loadtests run`: a scenario from start to verdict."""
 
+import dataclasses
 import functools
+import shlex
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from loadtests import client, display, runner
-from loadtests.commands import joining, outputs, rehearsing
+from loadtests import between, client, display, runner
+from loadtests.commands import joining, rehearsing
 from loadtests.commands.options import (
     Assignments,
     Clock,
@@ -17,14 +22,18 @@ from loadtests.commands.options import (
     Master,
     NameOrFileOrNone,
     Out,
+    Repeat,
     Seed,
     Variants,
     Worker,
     Workers,
 )
+from loadtests.commands.outputs import Outputs
 from loadtests.crew import Crew
 from loadtests.errors import CannotRun, Interrupted, InvalidRun
-from loadtests.scenario import ClockName
+from loadtests.rundir import RunDir
+from loadtests.sample import Row
+from loadtests.scenario import ClockName, Scenario
 from loadtests.target import Target
 
 AIMED = "Load this gateway, which runs already, instead of starting ours; its Claude must be --mock."
@@ -36,6 +45,7 @@ def run(
     assignments: Assignments = None,
     gate: Gates = None,
     seed: Seed = 1,
+    repeat: Repeat = 1,
     clock: Clock = None,
     out: Out = None,
     workers: Workers = None,
@@ -68,24 +78,62 @@ def run(
         rehearse = functools.partial(rehearse, target=aimed)
     else:
         rehearsing.demand(name, experiment, variants)
-    folder = runner.prepare(name, experiment, variants, seed, out, rehearsing.command())
-    rehearsing.announce(console, experiment, variants, folder, real=chosen == "real")
-    invalid: InvalidRun | None = None
-    with display.Progress(console, folder, experiment, seed) as progress:
-        for each in variants:
-            try:
-                rehearse(folder, experiment, each, seed, progress.show)
-            except InvalidRun as error:
-                invalid = error
-                break
-            except Interrupted:
-                folder.note(each, "interrupted", message="the run was interrupted")
-                raise
-    summary = runner.judge(folder)
-    outputs.tell(console, folder, summary, as_json=as_json, junit_to=junit, to=markdown)
+    wanted = Wanted(console, name, experiment, variants, chosen, rehearse)
+    told = Outputs(as_json, junit, markdown)
+    if repeat == 1:
+        folder = wanted.folder(seed, out)
+        summary, invalid = wanted.rehearse_all(folder, seed)
+        told.tell(console, folder, summary)
+    else:
+        summary, invalid = _repeat(wanted, range(seed, seed + repeat), out, told)
     if invalid:
         raise invalid
     rehearsing.exit_with(summary)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A scenario that has been checked, the variants that were asked for, and what runs one of them."""
+
+    console: Console
+    name: str
+    experiment: Scenario
+    variants: list[str]
+    clock: ClockName
+    rehearse: Callable[..., None]
+
+    def folder(self, seed: int, out: Path | None) -> RunDir:
+        return runner.prepare(self.name, self.experiment, self.variants, seed, out, rehearsing.command())
+
+    def rehearse_all(self, folder: RunDir, seed: int) -> tuple[Row, InvalidRun | None]:
+        """Every variant, one after the other; the summary, and what ended the run before its time."""
+        rehearsing.announce(self.console, self.experiment, self.variants, folder, real=self.clock == "real")
+        invalid: InvalidRun | None = None
+        with display.Progress(self.console, folder, self.experiment, seed) as progress:
+            for each in self.variants:
+                try:
+                    self.rehearse(folder, self.experiment, each, seed, progress.show)
+                except InvalidRun as error:
+                    invalid = error
+                    break
+                except Interrupted:
+                    folder.note(each, "interrupted", message="the run was interrupted")
+                    raise
+        return runner.judge(folder), invalid
+
+
+def _repeat(wanted: Wanted, seeds: range, out: Path | None, told: Outputs) -> tuple[Row, InvalidRun | None]:
+    """A run for each seed, in folders of one folder. An invalid one is the last: the series cannot pass any more."""
+    base = out or runner.unused(runner.folder_of(f"{Path(wanted.name).stem}-x{len(seeds)}"))
+    summaries: list[Row] = []
+    invalid: InvalidRun | None = None
+    for seed in seeds:
+        summary, invalid = wanted.rehearse_all(wanted.folder(seed, base / str(seed)), seed)
+        summaries.append(summary)
+        between.show_verdict(wanted.console, summary, f"seed {seed}, {len(summaries)} of {len(seeds)}")
+        if invalid:
+            break
+    return told.tell_repeats(wanted.console, base, summaries, shlex.join(rehearsing.command())), invalid
 
 
 def _crew(workers: int | None, master: bool, allow_remote: bool, clock: ClockName) -> Crew:
