@@ -11,6 +11,7 @@ from loadtests.dispatcher import Balancer, Dispatcher
 from loadtests.errors import InvalidRun
 from loadtests.ledger import Files, Ledger
 from loadtests.plan import Job, Plan
+from loadtests.rate import Paces
 
 
 class Alone:
@@ -19,6 +20,7 @@ class Alone:
     def __init__(self, environment: Environment, plan: Plan) -> None:
         self._environment, self._plan = environment, plan
         self._starts = 0
+        self._dispatcher: Dispatcher | None = None
 
     def send(self) -> None:
         """From T0 to the end of the schedule; then a headless locust ends, and the web UI is ready again."""
@@ -31,8 +33,14 @@ class Alone:
             hooks.give_up(self._environment, ledger, error)
         hooks.finish(self._environment)
 
+    def revise(self, paces: Paces) -> None:
+        """What is still to come of this start comes at another pace."""
+        job = gevent.get_hub().threadpool.apply(self._plan.job, (self._starts, paces))
+        if self._dispatcher is not None:
+            self._dispatcher.revise(job.arrivals)
+
     def _send(self, job: Job, ledger: Ledger) -> None:
-        dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
+        self._dispatcher = dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         balancer = Balancer(job, dispatcher.rotation, lambda t, state: ledger.note("probe", t=t, state=state))
         wall = caller.begin(caller.connect(self._plan.mock))
         t0 = time.monotonic()

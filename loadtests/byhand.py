@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import ConfigDict, Strict
 
 from loadtests import section
+from loadtests.rate import Paces
 from loadtests.sample import Row
 from loadtests.section import Unit
 
@@ -26,16 +27,17 @@ Percent = Annotated[float, Strict(), Gt(0), Le(100), Unit("percent")]
 @dataclass(frozen=True)
 class Note:
     """One deed, `t` seconds since T0. `opens` names the window it opens, `closes` those it ends; a `harmless` one
-    leaves the run as it was: a mark, a saved report."""
+    leaves the run as it was: a mark, a saved report. From it on, the load comes `factor` times as fast as planned."""
 
     t: float
     told: str
     opens: str | None = None
     closes: tuple[str, ...] = ()
     harmless: bool = False
+    factor: float | None = None
 
     def to_row(self) -> Row:
-        return {"program": PROGRAM, "event": EVENT, **dataclasses.asdict(self), "t": round(self.t, 3)}
+        return {"program": PROGRAM, **dataclasses.asdict(self), "t": round(self.t, 3)}
 
 
 def notes(events: Iterable[Row]) -> list[Note]:
@@ -68,6 +70,11 @@ def windows(done: Iterable[Note], end: float) -> list[Row]:
             current[note.opens] = {"start": note.t, "end": max(end, note.t), "label": note.told}
             found.append(current[note.opens])
     return found
+
+
+def paces(done: Iterable[Note]) -> Paces:
+    """How the rate was changed."""
+    return [(note.t, note.factor) for note in done if note.factor is not None]
 
 
 def marks(done: Iterable[Note]) -> list[Row]:
@@ -169,6 +176,13 @@ class Capacity(Deed):
 
     slots: Annotated[int, Strict(), Ge(1), Le(1_000_000)] | None
     seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate(Deed):
+    """Let the rest of the schedule come `factor` times as fast as the scenario has it."""
+
+    factor: Annotated[float, Strict(), Ge(0.01), Le(100)]
 
 
 @dataclass(frozen=True, kw_only=True)

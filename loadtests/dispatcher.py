@@ -8,10 +8,11 @@ its job; each request is a greenlet of its own.
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import gevent
+from gevent.event import Event
 from gevent.lock import Semaphore
 from gevent.pool import Group
 
@@ -39,6 +40,8 @@ class Dispatcher:
         self._http = caller.connect(job.plan.gateway)
         self._crowd = job.crowd()
         self._callers = Semaphore(job.callers) if job.callers else contextlib.nullcontext()
+        self._arrivals = list(job.arrivals)
+        self._revised = Event()
         self._visits = Group()
         self._asking: dict[gevent.Greenlet[..., None], Arrival] = {}
         self._t0 = 0.0
@@ -57,15 +60,35 @@ class Dispatcher:
     def now(self) -> float:
         return time.monotonic() - self._t0
 
+    def revise(self, arrivals: Iterable[Arrival]) -> None:
+        """The schedule is another from some moment on. Number by number its requests are the same: what has been sent
+        has been sent of this one too."""
+        self._arrivals = list(arrivals)
+        self._revised.set()
+
     def _walk(self) -> None:
         scenario = self.job.scenario
-        for arrival in self.job.arrivals:
-            gevent.sleep(max(0.0, arrival.at - self.now()))
+        for arrival in self._due():
             self._visits.spawn(self._visit, arrival)
-        gevent.sleep(max(0.0, scenario.seconds - self.now()))
         judged = [span for span in scenario.spans() if span.judge]
         waited_for = [visit for visit, last in self._asking.items() if any(span.holds(last.at) for span in judged)]
         gevent.joinall(waited_for, timeout=scenario.load.patience)
+
+    def _due(self) -> Iterator[Arrival]:
+        """Each arrival at its moment, until the last phase is over."""
+        number = 0
+        while True:
+            coming = self._arrivals[number] if number < len(self._arrivals) else None
+            wait = (coming.at if coming else self.job.scenario.seconds) - self.now()
+            self._revised.clear()
+            if wait <= 0:
+                gevent.sleep(0)
+            elif self._revised.wait(wait):
+                continue
+            if coming is None:
+                return
+            yield coming
+            number += 1
 
     def _visit(self, first: Arrival) -> None:
         coming: Arrival | None = first

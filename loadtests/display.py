@@ -187,6 +187,8 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
         console.print(f"finding: {finding}", soft_wrap=True)
     for reason in summary["reasons"]:
         console.print(f"reason: {reason}", soft_wrap=True, markup=False)
+    for told in summary["steered"]:
+        console.print(f"by hand: {told}", soft_wrap=True, markup=False)
     verdict = summary["verdict"]
     console.print(
         f"\n{summary['scenario']}: [bold {COLOURS[verdict]}]{verdict}[/]   report: {run.report}", soft_wrap=True

@@ -8,20 +8,26 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import gevent
 from geventhttpclient.response import HTTPParseError
 
-from loadtests import byhand, section
-from loadtests.byhand import Capacity, Clear, Deed, Fault, Mark, Note, Plain
+from loadtests import byhand, rate, section
+from loadtests.byhand import Capacity, Clear, Deed, Fault, Mark, Note, Plain, Rate
+from loadtests.rate import Paces
 from loadtests.rundir import RunDir
 from loadtests.runner import MOCK_SECTIONS, TICK
 from loadtests.sample import Row
+from loadtests.scenario import MOST_REQUESTS
 from loadtests.watch import PATIENCE, Watch
 
 Asked = TypeVar("Asked", bound=Deed)
 JSON = {"content-type": "application/json"}
+NOTICE = 0.3
+"""Seconds from the word until the rate changes: by then every process that sends has heard of it."""
+SCHEDULED = 20_000
+"""Requests of a schedule that are worked out in a second."""
 SAVED = "saved"
 FAULT, CAPACITY = "fault ", "capacity"
 """What the names of windows begin with."""
@@ -31,18 +37,26 @@ class Refused(Exception):
     """What was asked for cannot be done; the message says why."""
 
 
+class Load(NamedTuple):
+    """What can be done with the load. A start need not have begun when it returns."""
+
+    start: Callable[[], object]
+    stop: Callable[[], object]
+    revise: Callable[[Paces], object]
+
+
 class Hand:
     """Everything a person can do; `do` is the only way in."""
 
-    def __init__(self, watch: Watch, start: Callable[[], object], stop: Callable[[], object]) -> None:
-        """`start` and `stop` do so with the load; a start need not have begun when it returns."""
-        self._watch, self._start_load, self._stop_load = watch, start, stop
+    def __init__(self, watch: Watch, load: Load) -> None:
+        self._watch, self._load = watch, load
         self._touched = False
         self.saved: list[Row] = []
         self._deeds: Mapping[str, tuple[type[Deed], Callable[[Any], str]]] = {
             "start": (Plain, self._start),
             "stop": (Plain, self._stop),
             "panic": (Plain, self._panic),
+            "rate": (Rate, self._rate),
             "fault": (Fault, self._fault),
             "clear": (Clear, self._clear),
             "capacity": (Capacity, self._capacity),
@@ -69,13 +83,13 @@ class Hand:
     def _start(self, asked: Plain) -> str:
         if self._watch.state in ("starting", "running"):
             raise Refused("the load runs already")
-        self._start_load()
+        self._load.start()
         return "started"
 
     def _stop(self, asked: Plain) -> str:
         self._demand_load()
         self._note("stopped by hand")
-        self._stop_load()
+        self._load.stop()
         return "stopped"
 
     def _panic(self, asked: Plain) -> str:
@@ -83,12 +97,28 @@ class Hand:
         running = self._watch.state in ("starting", "running")
         if running:
             self._note("panic stop", closes=byhand.still_open(self._watch.notes))
-        self._stop_load()
+        self._load.stop()
         self._touched = True
         self._tell("DELETE", "/_mock/faults")
         untroubled = {name: value for name, value in self._config().items() if name not in ("faults", "timeline")}
         self._tell("PUT", "/_mock/config", {**dict.fromkeys(MOCK_SECTIONS), **untroubled})
         return "the load is stopped; no fault is in force" if running else "no fault is in force"
+
+    def _rate(self, asked: Rate) -> str:
+        self._demand_load()
+        scenario, notes = self._watch.scenario, self._watch.notes
+        if scenario.load.waits:
+            raise Refused(f"{scenario.load.users} users who wait for their answers have no rate")
+        before = rate.total(scenario.stretches(byhand.paces(notes)))
+        at = round(self._watch.t + NOTICE + before / SCHEDULED, 3)
+        paces = [*byhand.paces(notes), (at, asked.factor)]
+        if (requests := rate.total(scenario.stretches(paces))) > MOST_REQUESTS:
+            raise Refused(f"that makes {requests:,.0f} requests, expected at most {MOST_REQUESTS:,}")
+        self._load.revise(paces)
+        self._watch.revise(paces)
+        told = "rate as in the scenario" if asked.factor == 1 else f"rate × {asked.factor:g}"
+        self._watch.note(Note(at, told, factor=asked.factor))
+        return told
 
     def _fault(self, asked: Fault) -> str:
         self._demand_load()

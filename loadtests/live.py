@@ -8,7 +8,7 @@ import bisect
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,7 +58,7 @@ class Second:
     attempts: int = 0
     good: int = 0
     outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
-    levels: dict[str, float] = dataclasses.field(default_factory=dict)
+    levels: dict[str, float | None] = dataclasses.field(default_factory=dict)
     values: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     quantiles: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
@@ -72,20 +72,29 @@ class Second:
 
 
 class Live:
-    """One start of the load. `offered`: when its requests are meant to start, in order; `before`: what the mock had
-    counted of attempts by then, since its count goes on from run to run."""
+    """One start of the load. `offered`: when its requests are meant to start, by their names and in order; what else
+    comes follows from an answer. `before`: what the mock had counted of attempts by then, whose count goes on from run
+    to run."""
 
-    def __init__(self, offered: Sequence[float], slo: Slo, before: int = 0) -> None:
-        self.offered = offered
+    def __init__(self, offered: Mapping[str, float], slo: Slo, before: int = 0) -> None:
+        self._followed: list[float] = []
+        self.revise(offered)
         self._slo = slo
         self._attempts_before = before
         self._seconds: dict[int, Second] = {}
         self._ended = 0
         self.now: AtClaude | None = None
 
+    def revise(self, offered: Mapping[str, float]) -> None:
+        """The schedule is another."""
+        self._names, self._offered = offered.keys(), list(offered.values())
+
     def take(self, sample: Sample) -> None:
         second = self._second(math.floor(sample.ended))
-        self._ended += 1
+        if sample.request_id in self._names:
+            self._ended += 1
+        else:
+            bisect.insort(self._followed, sample.intended)
         second.outcomes[sample.outcome] += 1
         second.good += metrics.is_good(sample, self._slo)
         if sample.outcome == "complete" and not self._is_settled(sample.ended):
@@ -115,8 +124,11 @@ class Live:
         return self.now.t if self.now else 0.0
 
     @property
-    def inflight(self) -> int:
-        return max(0, bisect.bisect_right(self.offered, self.t) - self._ended)
+    def inflight(self) -> float | None:
+        """Nobody knows what follows from an answer before it has ended too."""
+        if self._followed:
+            return None
+        return max(0, bisect.bisect_right(self._offered, self.t) - self._ended)
 
     @property
     def held(self) -> tuple[int, int]:
@@ -141,7 +153,8 @@ class Live:
         }
 
     def _offered_between(self, start: float, end: float) -> int:
-        return bisect.bisect_left(self.offered, end) - bisect.bisect_left(self.offered, start)
+        both = (self._offered, self._followed)
+        return sum(bisect.bisect_left(times, end) - bisect.bisect_left(times, start) for times in both)
 
     def _second(self, number: int) -> Second:
         return self._seconds.setdefault(max(0, number), Second())

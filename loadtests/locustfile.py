@@ -2,7 +2,7 @@
 
 from locust import events
 
-from loadtests import hooks, plan, web
+from loadtests import hooks, plan
 
 __all__: list[str] = []
 
@@ -18,7 +18,6 @@ else:
     from loadtests import openload
     from loadtests.openload import OneEach, OpenLoopUser
 
-    web.register(events)  # first: it begins a new page before anybody writes on it
     OpenLoopUser.host = _plan.gateway if _plan else ""
     openload.register(events, _plan, _worker)
     __all__ += ["OneEach", "OpenLoopUser"]

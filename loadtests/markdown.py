@@ -32,6 +32,8 @@ def render(run: Row, *, about: str = "", command: str = "") -> str:
         parts.append(_table(heads, map(_expectation, run["expectations"]), numbers=(2, 4)))
     if run["gates"]:
         parts.append(_table(("gate", "variant", "measured", ""), map(_gate, run["gates"]), numbers=(2,)))
+    if run["steered"]:
+        parts.append("\n".join(f"- by hand: {_text(told)}" for told in run["steered"]))
     if run["findings"]:
         parts.append("\n".join(f"- finding: {_text(finding)}" for finding in run["findings"]))
     parts += [f"```\n{command}\n```"] if command else []

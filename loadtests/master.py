@@ -14,6 +14,7 @@ from loadtests.dispatcher import Balancer
 from loadtests.errors import InvalidRun
 from loadtests.ledger import Files, Ledger
 from loadtests.plan import Job, Plan
+from loadtests.rate import Paces
 from loadtests.rotation import Rotation
 
 LOOK_EVERY = 1.0
@@ -44,6 +45,11 @@ class Master:
         self._heard = Queue()
         self._files = Files(self._plan)
         self._leading = gevent.spawn(self._lead, self._plan.job(self._starts), self._files)
+
+    def revise(self, paces: Paces) -> None:
+        """What is still to come of this start comes at another pace."""
+        job = gevent.get_hub().threadpool.apply(self._plan.job, (self._starts, paces))
+        self._share_out(job)
 
     def _stop(self, environment: Environment) -> None:
         if self._leading is not None:
@@ -80,12 +86,16 @@ class Master:
         """Each worker has its share, and has compared its clock with the mock's."""
         ready = self._hear_from([client.id for client in self._runner.clients.all], worker.READY)
         self._names = {node: data["name"] for node, data in ready.items()}
+        workers = self._share_out(job)
+        self._hear_from(workers, worker.LOADED)
+        return workers
+
+    def _share_out(self, job: Job) -> Collection[str]:
         workers = sorted(self._names, key=self._names.__getitem__)
         for index, node in enumerate(workers):
             for page in share.pages(share.of(job, index, len(workers))):
                 self._runner.send_message(worker.SHARE, page, node)
                 gevent.sleep(0)
-        self._hear_from(workers, worker.LOADED)
         return workers
 
     def _hear_from(self, workers: Collection[str], kind: str) -> Said:

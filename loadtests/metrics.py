@@ -66,6 +66,7 @@ class Series(TypedDict):
 
     phases: list[Row]
     faults: list[Row]
+    marks: list[Row]
     t: list[int]
     offered: list[float]
     goodput: list[float]
@@ -196,6 +197,7 @@ def series(observed: Observed, scenario: Scenario) -> Series:
     return {
         "phases": [dataclasses.asdict(span) for span in scenario.spans()],
         "faults": faults(scenario),
+        "marks": [],
         "t": list(range(seconds)),
         "offered": _counts(observed.offered, seconds),
         "goodput": _counts(good, seconds),

@@ -10,7 +10,7 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests import caller
+from loadtests import caller, web
 from loadtests.alone import Alone
 from loadtests.master import Master
 from loadtests.plan import Plan
@@ -54,10 +54,14 @@ def register(events: Events, plan: Plan | None, worker: str | None) -> None:
             OpenLoopUser.send = Worker(environment, runner, worker or runner.client_id).send
             return
         assert plan is not None
+        leader: Master | Alone
+        # First of all, so that a start finds its page empty.
+        web.open_room(environment, plan, lambda paces: leader.revise(paces))
         if isinstance(runner, MasterRunner):
-            Master(environment, runner, plan)
+            leader = Master(environment, runner, plan)
         else:
-            OpenLoopUser.send = Alone(environment, plan).send
+            leader = Alone(environment, plan)
+            OpenLoopUser.send = leader.send
 
     events.init.add_listener(assign)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from loadtests import document, scenario
 from loadtests.crowd import Crowd
 from loadtests.load import Arrival
+from loadtests.rate import Paces
 from loadtests.scenario import Scenario
 
 VARIABLE = "LOADTESTS_PLAN"
@@ -35,10 +36,10 @@ class Plan:
     def load_scenario(self) -> Scenario:
         return scenario.parse(document.read(Path(self.scenario)))
 
-    def job(self, start: int) -> "Job":
-        """All that one start of the load has to send; the web UI may start it again."""
+    def job(self, start: int, paces: Paces = ()) -> "Job":
+        """All that one start of the load has to send; the web UI may start it again, and change its pace."""
         experiment = self.load_scenario().of(self.variant)
-        arrivals = experiment.crowd(self.seed, self.variant, start).arrivals()
+        arrivals = experiment.crowd(self.seed, self.variant, start, paces).arrivals()
         return Job(self, experiment, start, arrivals, experiment.load.users if experiment.load.shared else None)
 
 

@@ -1,6 +1,7 @@
 """How fast requests come: evenly, on a ramp or in waves; how many that makes, and when the next one is due."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol
@@ -108,6 +109,20 @@ class Swing:
 
 
 @dataclasses.dataclass(frozen=True)
+class Faster:
+    """Another curve, `factor` times as fast."""
+
+    curve: Curve
+    factor: float
+
+    def count(self, seconds: float) -> float:
+        return self.factor * self.curve.count(seconds)
+
+    def when(self, count: float) -> float:
+        return self.curve.when(count / self.factor)
+
+
+@dataclasses.dataclass(frozen=True)
 class Stretch:
     """From `start` to `end` on the clock a rate is in force whose own time began at `origin`."""
 
@@ -148,6 +163,19 @@ def stretches(own: Rate, phases: Sequence[tuple[float, float, Rate | None]]) -> 
         Stretch(start, end, whole, 0.0) if given is None else Stretch(start, end, curve(given, end - start), start)
         for start, end, given in phases
     ]
+
+
+Paces = Sequence[tuple[float, float]]
+"""From which moment on the load comes how many times as fast as was planned, in the order of time."""
+
+
+def paced(stretches: Sequence[Stretch], paces: Paces) -> Iterator[Stretch]:
+    """The same, with its rates changed on the way. What comes before a change comes as it would have without it."""
+    for stretch in stretches:
+        cuts = [at for at, _ in paces if stretch.start < at < stretch.end]
+        for start, end in itertools.pairwise([stretch.start, *cuts, stretch.end]):
+            factor = next((factor for at, factor in reversed(paces) if at <= start), 1.0)
+            yield dataclasses.replace(stretch, start=start, end=end, curve=Faster(stretch.curve, factor))
 
 
 def total(stretches: Sequence[Stretch]) -> float:

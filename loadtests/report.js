@@ -85,6 +85,14 @@
       }
     }
     ctx.textAlign = "left";
+    for (const mark of source.marks) {
+      const at = u.valToPos(mark.at, "x", true), edge = bbox.left + bbox.width - ctx.measureText(mark.label).width;
+      ctx.fillStyle = ctx.strokeStyle = color("blue");
+      ctx.lineWidth = px;
+      ctx.setLineDash([4 * px, 3 * px]);
+      ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
+      label(ctx, mark.label, Math.max(bbox.left, Math.min(at + 4 * px, edge)), bbox.top + bbox.height - 6 * px, px);
+    }
     ctx.fillStyle = color("fault-line");
     source.faults.forEach((fault, i) => {
       const room = bbox.left + bbox.width - ctx.measureText(fault.label).width - 2 * px;

@@ -166,7 +166,7 @@ class Rehearsal:
         stack.stop(self.load, *self.workers)
         self.stack.stop_callers()
         self._demand_life(self.mock)
-        if not self.has_happened("ended"):
+        if not self.has_happened("ended") and not self.has_happened("interrupted"):
             self._died(f"the load generator stopped before the load was sent: {self.load.last_words()}")
         try:
             witness.close()

@@ -25,7 +25,7 @@ from loadtests.field import Name, NotNegative, Number, Positive, Section, Switch
 from loadtests.gates import Gate
 from loadtests.load import Arrival, Load
 from loadtests.network import Network
-from loadtests.rate import Rate, Stretch
+from loadtests.rate import Paces, Rate, Stretch
 
 MOST_REQUESTS = 1_000_000
 OF_ALL = ("load", "mock", "network")
@@ -122,20 +122,21 @@ class Scenario(Section):
         load = document.merge(self.load.model_dump(), own["load"])
         return self.model_copy(update={"load": Load.model_validate(load), **laid})
 
-    def arrivals(self, seed: int, variant: str) -> list[Arrival]:
+    def arrivals(self, seed: int, variant: str, paces: Paces = ()) -> list[Arrival]:
         """When the requests of this variant are meant to start, and what each asks, but for those that follow from an
         answer."""
-        return self.crowd(seed, variant).arrivals()
+        return self.crowd(seed, variant, paces=paces).arrivals()
 
-    def crowd(self, seed: int, variant: str, start: int = 1) -> Crowd:
+    def crowd(self, seed: int, variant: str, start: int = 1, paces: Paces = ()) -> Crowd:
         """Those who come to this variant."""
         own = self.of(variant)
-        return Crowd(own.load, own.stretches(), seed, variant, start)
+        return Crowd(own.load, own.stretches(paces), seed, variant, start)
 
-    def stretches(self) -> list[Stretch]:
-        """The rates in force, phase by phase."""
+    def stretches(self, paces: Paces = ()) -> list[Stretch]:
+        """The rates in force, phase by phase; `paces`: what a person made of them."""
         phases = zip(self.spans(), self.phases, strict=True)
-        return rate.stretches(self.load.pace, [(span.start, span.end, phase.rate) for span, phase in phases])
+        planned = rate.stretches(self.load.pace, [(span.start, span.end, phase.rate) for span, phase in phases])
+        return list(rate.paced(planned, paces)) if paces else planned
 
     def mock_config(self) -> Tree:
         """The mock's configuration: each `phase` of the timeline turned into `at` and `for`."""

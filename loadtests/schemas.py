@@ -74,6 +74,7 @@ def summary() -> Row:
                     status={"enum": ["pass", "fail", "skipped"]},
                 )
             ),
+            steered=texts,
             findings=texts,
             machine={"type": "object"},
             versions=_mapping(TEXT),

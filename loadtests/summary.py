@@ -5,7 +5,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import contradictions, cost, gates, metrics, rotation
+from loadtests import byhand, contradictions, cost, gates, metrics, rotation
+from loadtests.byhand import Note
 from loadtests.crowd import Crowd
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
@@ -30,6 +31,7 @@ class Variant:
     recovery: float | None
     reasons: list[str]
     findings: list[str]
+    notes: list[Note]
 
     def measured(self, phase: str | None, metric: str) -> float | None:
         if not self.ran:
@@ -58,11 +60,20 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
         "variants": {variant.name: _variant_row(variant, [*expectations, *gate_rows]) for variant in variants},
         "expectations": expectations,
         "gates": gate_rows,
+        "steered": [f"{each.name}: {told}" for each in variants for told in byhand.steered(each.notes)],
         "findings": [finding for variant in variants for finding in variant.findings],
         "machine": about.machine,
         "versions": about.versions,
     }
-    return summary, {variant.name: metrics.series(variant.observed, scenario.of(variant.name)) for variant in variants}
+    return summary, {variant.name: _series(variant, scenario.of(variant.name)) for variant in variants}
+
+
+def _series(variant: Variant, scenario: Scenario) -> Series:
+    """With what was done by hand, beside what the scenario does."""
+    found = metrics.series(variant.observed, scenario)
+    ended = max((sample.ended for sample in variant.observed.samples), default=0.0)
+    own = byhand.windows(variant.notes, min(ended, scenario.seconds))
+    return {**found, "faults": [*found["faults"], *own], "marks": byhand.marks(variant.notes)}
 
 
 def write(run: RunDir, summary: Row) -> None:
@@ -72,7 +83,8 @@ def write(run: RunDir, summary: Row) -> None:
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
     scenario = scenario.of(name)
     samples = run.samples_of(name)
-    asked = _asked(scenario.crowd(seed, name), samples)
+    notes = byhand.notes(run.events_of(name))
+    asked = _asked(scenario.crowd(seed, name, paces=byhand.paces(notes)), samples)
     offered = [at for at, _ in asked.values()]
     observed = Observed(offered, samples, run.journal_of(name), run.gateway_lags(name), run.usage_of(name))
     spans = scenario.spans()
@@ -93,6 +105,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         recovery=metrics.recovery(observed, scenario),
         reasons=[f"{name}: {reason}" for reason in reasons],
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
+        notes=notes,
     )
 
 

@@ -13,11 +13,12 @@ import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
-from loadtests import byhand, caller, live, rundir
+from loadtests import byhand, caller, live
 from loadtests.byhand import Note
 from loadtests.display import Tail
 from loadtests.live import AtClaude, Live
 from loadtests.plan import Plan
+from loadtests.rate import Paces
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 
@@ -65,6 +66,8 @@ class Watch:
         self._read()
         if self.state in ("starting", "running"):
             self._rest("stopped")
+            told = f"the load was stopped by hand at {self.t:.1f} s, before its end"
+            self.run.note(self.plan.variant, "interrupted", message=told)
 
     def forever(self) -> None:
         """Look again and again; a greenlet of its own."""
@@ -83,7 +86,11 @@ class Watch:
     def note(self, note: Note) -> None:
         """Write down what was done by hand."""
         self.notes.append(note)
-        rundir.append(self.run.events, [{"variant": self.plan.variant, **note.to_row()}])
+        self.run.note(self.plan.variant, byhand.EVENT, **note.to_row())
+
+    def revise(self, paces: Paces) -> None:
+        """The load comes at another pace."""
+        self.live.revise(gevent.get_hub().threadpool.apply(self._offered, (paces,)))
 
     def seen(self, since: int) -> Row:
         """All that the page shows and that changes; the lines of its charts from second `since` on."""
@@ -99,9 +106,12 @@ class Watch:
             "lines": self.live.columns(since),
         }
 
+    def _offered(self, paces: Paces) -> dict[str, float]:
+        arrivals = self.scenario.crowd(self.plan.seed, self.plan.variant, max(1, self.start), paces).arrivals()
+        return {arrival.request_id: arrival.at for arrival in arrivals}
+
     def _new_run(self, before: int = 0) -> None:
-        offered = [arrival.at for arrival in self.scenario.arrivals(self.plan.seed, self.plan.variant)]
-        self.live = Live(offered, self.scenario.slo, before)
+        self.live = Live(self._offered(()), self.scenario.slo, before)
         self.notes: list[Note] = []
         self._samples, self._events = Tail(self.run.samples), Tail(self.run.events)
         self._looked = 0.0

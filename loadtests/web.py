@@ -4,17 +4,18 @@ Locust lets every website read what it serves (its CORS is wide open), and a bro
 whoever asks from another origin, or under another name than this machine's, is refused: for our routes and Locust's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gevent
 from flask import Blueprint, Response, abort, jsonify, request, send_from_directory
 from locust.env import Environment
-from locust.event import Events
 
-from loadtests import byhand, metrics, origin, plan, report
-from loadtests.hand import SAVED, Hand, Refused
+from loadtests import byhand, metrics, origin, report
+from loadtests.hand import SAVED, Hand, Load, Refused
+from loadtests.plan import Plan
+from loadtests.rate import Paces
 from loadtests.sample import Row
 from loadtests.section import Problem
 from loadtests.watch import Watch
@@ -36,17 +37,12 @@ POLICY = (
 LEADS_HERE = b'<script src="./control-room/tab.js" defer></script></body>'
 
 
-def register(events: Events) -> None:
-    events.init.add_listener(open_room)
-
-
-def open_room(environment: Environment, **_: Any) -> None:
-    """With a web UI and a plan: the room. A headless run has nobody to look, a plain locust no mock to steer."""
-    own = plan.from_environment()
-    if environment.web_ui is None or own is None:
+def open_room(environment: Environment, plan: Plan, revise: Callable[[Paces], object]) -> None:
+    """Where there is a web UI; a headless run has nobody to look. `revise` changes the pace of the load."""
+    if environment.web_ui is None:
         return
-    watch = Watch(own)
-    hand = Hand(watch, lambda: _start(environment), lambda: _stop(environment))
+    watch = Watch(plan)
+    hand = Hand(watch, Load(lambda: _start(environment), lambda: _stop(environment), revise))
 
     def begin(**_: Any) -> None:
         hand.restore()

@@ -41,7 +41,7 @@ class Worker:
         self._heard = Queue()
         self._tell(READY, name=self._name)
         try:
-            self._send(share.joined(self._next(SHARE), self._pages(), self._name))
+            self._send(self._share())
         except (LoadtestsError, OSError) as error:
             self._tell(FAILED, message=f"the {self._name} could not go on: {error}")
         gevent.sleep(caller.FOREVER)
@@ -54,11 +54,14 @@ class Worker:
         offset = caller.wall_offset(caller.connect(job.plan.mock))
         self._tell(LOADED, arrivals=len(job.arrivals), clock_error=offset.error)
         t0 = self._next(GO)["wall"] - offset.seconds
-        telling = gevent.spawn(self._keep_telling)
+        beside: list[gevent.Greenlet[..., None]] = [
+            gevent.spawn(self._keep_telling),
+            gevent.spawn(self._keep_revising, dispatcher),
+        ]
         try:
             dispatcher.run(t0)
         finally:
-            telling.kill()
+            gevent.killall(beside)
             self._tell_rows()
         self._tell(ENDED, sent=dispatcher.sent)
 
@@ -66,6 +69,11 @@ class Worker:
         while True:
             gevent.sleep(SEND_EVERY)
             self._tell_rows()
+
+    def _keep_revising(self, dispatcher: Dispatcher) -> None:
+        """A share that comes while the load is on takes the place of the one before."""
+        while True:
+            dispatcher.revise(self._share().arrivals)
 
     def _tell_rows(self) -> None:
         if rows := self._batch.take():
@@ -86,6 +94,9 @@ class Worker:
             told, data = self._heard.get()
             if told == kind:
                 return data
+
+    def _share(self) -> Job:
+        return share.joined(self._next(SHARE), self._pages(), self._name)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         while True:

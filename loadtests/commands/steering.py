@@ -7,7 +7,8 @@ from rich.console import Console
 
 from loadtests import display, runner, stack
 from loadtests.commands import rehearsing
-from loadtests.commands.options import Assignments, NameOrFile, Out, Seed
+from loadtests.commands.options import Assignments, NameOrFile, Out, Seed, Workers
+from loadtests.crew import Crew
 from loadtests.errors import Interrupted, InvalidRun
 
 
@@ -17,12 +18,13 @@ def ui(
     assignments: Assignments = None,
     seed: Seed = 1,
     out: Out = None,
+    workers: Workers = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The web UI's port; default 8089, or a free one.")
     ] = None,
 ) -> None:
-    """Open Locust's web UI on one variant of a scenario. Start there begins the run at its T0, and again from nothing;
-    Ctrl-C ends it and judges the last one."""
+    """Open Locust's web UI on one variant of a scenario, with a control room to watch and steer it. Start begins the
+    run at its T0, and again from nothing; Ctrl-C ends it and judges the last one."""
     console = display.console()
     experiment, variants = rehearsing.prepare(name, assignments, [variant] if variant else None)
     chosen = variants[-1]
@@ -31,13 +33,15 @@ def ui(
         console.print(f"variant: {chosen} (of {', '.join(variants)}; choose with --variant)")
     folder = runner.prepare(name, experiment, [chosen], seed, out, rehearsing.command())
     web_port = stack.web_port(port)
-    rehearsal = runner.Rehearsal(folder, experiment, chosen, seed)
+    senders = Crew.of(workers, master=False, remote=False)
+    rehearsal = runner.Rehearsal(folder, experiment, chosen, seed, senders=senders)
     with rehearsal.started() as witness:
         options = ("--web-host", "127.0.0.1", "--web-port", str(web_port))
         rehearsal.start_load(*options)
         rehearsal.load.url = url = f"http://127.0.0.1:{web_port}"
         rehearsal.load.wait_until_healthy("/")
         console.print(f"web UI: {url}   gateway: {rehearsal.gateway.url}   mock: {rehearsal.mock.url}")
+        console.print(f"control room: {url}/control-room/", soft_wrap=True)
         console.print(f"raw data: {folder.path}   Start begins the run; Ctrl-C ends it and judges it", soft_wrap=True)
         try:
             rehearsal.watch(witness, until=lambda: False)

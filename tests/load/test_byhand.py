@@ -68,7 +68,7 @@ def test_a_deed_that_makes_no_sense_is_refused_in_words(kind, data, said: str):
 
 def test_a_note_comes_back_from_the_events_as_it_went_in():
     note = Note(1.5, "529 overloaded", opens="fault status", closes=("capacity",))
-    events = [{"event": "started", "variant": "a"}, {"variant": "a", **note.to_row()}]
+    events = [{"event": "started", "variant": "a"}, {"variant": "a", "event": "by_hand", **note.to_row()}]
 
     assert byhand.notes(events) == [note]
 

@@ -114,6 +114,7 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         "verdict": "fail",
         "reasons": ["naive.after: [odd] goodput_ratio"],
         "findings": [],
+        "steered": ["naive: at 4.9 s: 529 overloaded"],
         "variants": {"naive": {"recovery_s": None, "phases": {name: figures for name in ("before", "dip", "after")}}},
         "expectations": [
             {
@@ -146,6 +147,7 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         "A·λ > c/S [1]",
         "error_ratio < 0.01",
         "[odd]",
+        "by hand: naive: at 4.9 s: 529 overloaded",
     ):
         assert word in text
     assert ("30,960" in text) == (width == 160)

@@ -25,8 +25,14 @@ mockclaude_fault_share{fault="status"} 0.5
 """
 
 
-def ended(at: float, outcome: str = "complete", *, took: float = 0.5, gaps: tuple[float, ...] = ()) -> Sample:
-    return Sample("r", at - took, at - took, at, outcome, first_delta=at - took / 2, gaps=gaps)
+def ended(
+    at: float, outcome: str = "complete", *, took: float = 0.5, gaps: tuple[float, ...] = (), name: str = "n0"
+) -> Sample:
+    return Sample(name, at - took, at - took, at, outcome, first_delta=at - took / 2, gaps=gaps)
+
+
+def offered(*times: float) -> dict[str, float]:
+    return {f"n{number}": at for number, at in enumerate(times)}
 
 
 def moment(t: float, attempts: int = 0) -> AtClaude:
@@ -34,7 +40,7 @@ def moment(t: float, attempts: int = 0) -> AtClaude:
 
 
 def test_a_second_holds_what_was_offered_in_it_and_what_ended_in_it():
-    found = Live([0.1, 0.2, 1.5], Slo(e2e=1.0))
+    found = Live(offered(0.1, 0.2, 1.5), Slo(e2e=1.0))
 
     for sample in (ended(0.9), ended(1.2, took=1.1), ended(1.3, "overloaded")):
         found.take(sample)
@@ -49,7 +55,7 @@ def test_a_second_holds_what_was_offered_in_it_and_what_ended_in_it():
 
 
 def test_a_second_that_is_not_over_is_not_shown():
-    found = Live([0.1], Slo())
+    found = Live(offered(0.1), Slo())
 
     found.look(moment(0.9), {})
 
@@ -57,7 +63,7 @@ def test_a_second_that_is_not_over_is_not_shown():
 
 
 def test_attempts_are_the_growth_of_the_mocks_count():
-    found = Live([], Slo(), before=40)
+    found = Live(offered(), Slo(), before=40)
 
     for t, attempts in ((0.5, 43), (1.5, 45), (2.5, 52)):
         found.look(moment(t, attempts), {})
@@ -66,7 +72,7 @@ def test_attempts_are_the_growth_of_the_mocks_count():
 
 
 def test_in_flight_is_what_was_offered_and_has_not_ended():
-    found = Live([0.1, 0.2, 0.3, 9.0], Slo())
+    found = Live(offered(0.1, 0.2, 0.3, 9.0), Slo())
 
     found.take(ended(0.9))
     found.look(moment(1.0), {"budget": 7.0})
@@ -78,7 +84,7 @@ def test_in_flight_is_what_was_offered_and_has_not_ended():
 
 
 def test_a_percentile_follows_samples_that_come_late():
-    found = Live([], Slo())
+    found = Live(offered(), Slo())
     found.take(ended(0.9, took=0.2))
     found.look(moment(3.0), {})
     before = found.columns(0)["e2e_p50"]
@@ -89,7 +95,7 @@ def test_a_percentile_follows_samples_that_come_late():
 
 
 def test_the_gaps_of_complete_requests_alone_are_between_tokens():
-    found = Live([], Slo())
+    found = Live(offered(), Slo())
 
     found.take(ended(0.5, gaps=(0.01, 0.03)))
     found.take(ended(0.6, "truncated", gaps=(5.0,)))
@@ -99,7 +105,7 @@ def test_the_gaps_of_complete_requests_alone_are_between_tokens():
 
 
 def test_only_what_is_asked_for_is_given():
-    found = Live([], Slo())
+    found = Live(offered(), Slo())
 
     found.look(moment(9.0), {})
 
@@ -107,7 +113,7 @@ def test_only_what_is_asked_for_is_given():
 
 
 def test_latencies_of_long_ago_are_settled_and_their_values_let_go():
-    found = Live([], Slo())
+    found = Live(offered(), Slo())
     found.take(ended(0.5))
     for second in range(1, SETTLED + 5):
         found.look(moment(second), {})
@@ -120,7 +126,7 @@ def test_latencies_of_long_ago_are_settled_and_their_values_let_go():
 
 
 def test_an_hour_is_remembered_and_no_more():
-    found = Live([], Slo())
+    found = Live(offered(), Slo())
 
     for second in range(0, KEPT + 500, 5):
         found.take(ended(second + 0.5))
@@ -142,3 +148,14 @@ def test_the_mocks_figures_are_read_with_what_is_still_open():
 
 def test_the_gateways_levels_are_those_of_the_patterns_that_are_on_and_its_worst_breaker():
     assert live.levels_of(METRICS) == {"budget": 7.5, "attempts_open": 3.0, "breaker": 1.0}
+
+
+def test_what_follows_from_an_answer_is_known_when_it_has_ended():
+    found = Live(offered(0.1), Slo())
+
+    found.take(ended(0.6))
+    found.take(ended(1.8, took=0.5, name="n0-2"))
+    found.look(moment(2.0), {})
+
+    assert found.columns(0)["offered"] == [1, 1]
+    assert found.inflight is None

@@ -75,3 +75,33 @@ def test_so_many_come_as_the_stretches_say():
 
     assert rate.total(found) == 200
     assert found[1] == Stretch(10, 20, Line(5, 25, 10), 10)
+
+
+def test_a_rate_that_is_changed_on_the_way_leaves_what_came_before_as_it_was():
+    planned = rate.stretches(Ramp(2, 8), [(0, 10, None), (10, 20, 4.0)])
+
+    before = list(rate.moments(map(float, itertools.count(1)), planned))
+    after = list(rate.moments(map(float, itertools.count(1)), list(rate.paced(planned, [(6.0, 3.0)]))))
+
+    early = [at for at in before if at < 6]
+    assert after[: len(early)] == early
+    assert sum(10 <= at < 20 for at in after) == pytest.approx(3 * 40, abs=1)
+
+
+def test_the_last_change_of_a_rate_counts_and_one_is_the_rate_as_planned():
+    planned = rate.stretches(10.0, [(0, 10, None), (10, 30, None)])
+
+    times = list(rate.moments(map(float, itertools.count(1)), list(rate.paced(planned, [(5, 4), (12, 0.5), (20, 1)]))))
+
+    counted = [sum(start <= at < end for at in times) for start, end in ((0, 5), (5, 12), (12, 20), (20, 30))]
+    assert counted == pytest.approx([50, 280, 40, 100], abs=1)
+    assert rate.total(list(rate.paced(planned, [(5, 4), (12, 0.5), (20, 1)]))) == pytest.approx(470)
+
+
+def test_a_wave_that_is_changed_keeps_its_beat():
+    planned = rate.stretches(DAY, [(0, 120, None)])
+
+    times = list(rate.moments(map(float, itertools.count(1)), list(rate.paced(planned, [(60, 2)]))))
+
+    first, second = (sum(start <= at < start + 30 for at in times) for start in (0, 60))
+    assert second == pytest.approx(2 * first, abs=2)

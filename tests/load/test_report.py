@@ -68,7 +68,7 @@ def lines_of(recovers_at: float | None, storm: float, *, seed: int = 1) -> dict[
         for name, by in zip(LATENCIES, (None, None, 1, 1.35), strict=True):
             rows[name].append(None if e2e is None or by is None else e2e * by)
     phases = [{"name": n, "start": a, "end": b, "judge": n in JUDGED} for n, (a, b) in SPANS.items()]
-    return {"phases": phases, "faults": [{"start": 15, "end": 23, "label": "capacity: slots 1"}], **rows}
+    return {"phases": phases, "faults": [{"start": 15, "end": 23, "label": "capacity: slots 1"}], "marks": [], **rows}
 
 
 def an_expectation(variant: str, metric: str, predicted: float, status: str, **more: Any) -> dict[str, Any]:
@@ -108,6 +108,7 @@ def a_summary() -> dict[str, Any]:
             {"gate": "fixed.after.e2e.p95 < 2", "variant": "fixed", "phase": "after", "metric": "e2e.p95",
              "measured": 1.4, "status": "pass"}
         ],
+        "steered": [],
         "findings": ["naive: the gateway's event loop lagged by 0.31 s at 41 s"],
         "machine": {"cpu": "AMD EPYC 9B14", "cores": 4, "memory": "16 GB", "system": "Linux 6.1, Debian 12"},
         "versions": {"mockclaude": "0.1.0", "python": "3.11.9", "locust": "2.47.0", "anthropic": "2.10.0"},
@@ -222,7 +223,18 @@ def test_a_run_of_nulls_is_still_a_page():
     assert "No request of a judged phase was measured. Whether it recovered was not measured." in page.text
 
 
-@pytest.mark.parametrize("missing", ["slo", "expectations", "gates", "findings", "machine", "versions", "reasons"])
+def test_a_run_that_was_steered_by_hand_says_so_in_its_verdict():
+    summary, series = a_storm()
+    summary["steered"] = ["naive: at 4.9 s: 529 <overloaded>"]
+
+    text = Page(a_page(summary, series)).text
+
+    assert "Steered by hand" in text and "naive: at 4.9 s: 529 <overloaded>" in text
+
+
+@pytest.mark.parametrize(
+    "missing", ["slo", "expectations", "gates", "findings", "steered", "machine", "versions", "reasons"]
+)
 def test_an_absent_part_is_left_out(missing: str):
     summary, series = a_storm()
     summary[missing] = None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from loadtests import rundir
+from loadtests import byhand, rundir, summary
+from loadtests.byhand import Note
 from loadtests.errors import CannotRun
 from loadtests.scenario import Scenario
 from tests.load.written import SEED, Written
@@ -21,7 +22,7 @@ def test_a_run_whose_predictions_and_gates_hold_passes(both: Written):
     assert found["expectations"][0]["measured"] == 0.0
 
 
-KEYS = "schema scenario verdict reasons seed slo phases variants expectations gates findings machine versions"
+KEYS = "schema scenario verdict reasons seed slo phases variants expectations gates steered findings machine versions"
 PHASE_KEYS = (
     "seconds offered started not_sent completed goodput goodput_ratio error_ratio hidden_error_ratio outcomes ttft "
     "ttft_sent e2e service_time itl tpot added_lag dispatch_lag queue_wait ttft_adjusted ttft_sent_adjusted "
@@ -297,3 +298,26 @@ def test_a_percentile_that_failures_reach_is_for_ever_in_the_words_of_json(tmp_p
     assert (found["gates"][0]["measured"], found["gates"][0]["status"]) == ("inf", "fail")
     assert found["reasons"] == ['naive: gate "e2e_adjusted.p95 < 4" failed, measured inf']
     json.dumps(found, allow_nan=False)
+
+
+def test_a_run_that_was_steered_by_hand_says_what_was_done(both: Written):
+    for note in (Note(3.0, "529 overloaded", opens="fault status"), Note(4.0, "a deploy", harmless=True)):
+        both.event("fixed", byhand.EVENT, **note.to_row())
+
+    found, series = summary.build(both.run)
+
+    assert found["steered"] == ["fixed: at 3.0 s: 529 overloaded"]
+    assert series["fixed"]["faults"][-1] == {"start": 3.0, "end": 16.0, "label": "529 overloaded"}
+    assert series["fixed"]["marks"] == [{"at": 4.0, "label": "a deploy"}]
+    assert series["naive"]["marks"] == []
+
+
+def test_what_was_offered_follows_the_rate_that_a_person_chose(both: Written):
+    """Four a second for 16 s; twice as many from the eighth on."""
+    both.event("fixed", byhand.EVENT, **Note(8.0, "rate × 2", factor=2.0).to_row())
+
+    found = both.judge()["variants"]
+
+    assert found["naive"]["phases"]["after"]["offered"] == 32
+    assert found["fixed"]["phases"]["after"]["offered"] == 63
+    assert found["fixed"]["phases"]["before"]["offered"] == found["naive"]["phases"]["before"]["offered"]
