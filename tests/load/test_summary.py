@@ -319,5 +319,5 @@ def test_what_was_offered_follows_the_rate_that_a_person_chose(both: Written):
     found = both.judge()["variants"]
 
     assert found["naive"]["phases"]["after"]["offered"] == 32
-    assert found["fixed"]["phases"]["after"]["offered"] == 63
+    assert found["fixed"]["phases"]["after"]["offered"] == 64
     assert found["fixed"]["phases"]["before"]["offered"] == found["naive"]["phases"]["before"]["offered"]
