@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from loadtests import reading
@@ -24,23 +25,34 @@ class Call(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a user of this kind does: with a `body` it is a POST, without one a GET."""
+    """What a user of this kind does: with a `body` it is a POST (or what `method` says), without one a GET.
+
+    `body` makes what is sent of what is asked and of the request's id; `headers` go beside the usual ones.
+    """
 
     path: str
-    body: Callable[[Ask], Json] | None
+    body: Callable[[Ask, str], Json] | None
     dialect: Dialect = reading.TEXT
+    method: str = "POST"
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def call(self, ask: Ask, request_id: str, key: str) -> Call:
-        headers = headers_of(request_id, key)
-        if self.path.startswith(CLAUDES):
-            headers["anthropic-version"] = ANTHROPIC_VERSION
+        headers = self._headers(request_id, key)
         if self.body is None:
             return Call("GET", self.path, headers, b"")
-        return Call("POST", self.path, headers, json.dumps(self.body(ask)).encode())
+        return Call(self.method, self.path, headers, json.dumps(self.body(ask, request_id)).encode())
 
     def poll(self, task: str, request_id: str, key: str) -> Call:
         """The question how far a task is."""
-        return Call("GET", f"{self.path}/{task}", headers_of(request_id, key), b"")
+        return Call("GET", f"{self.path}/{task}", self._headers(request_id, key), b"")
+
+    def _headers(self, request_id: str, key: str) -> dict[str, str]:
+        claudes = {"anthropic-version": ANTHROPIC_VERSION} if self.path.startswith(CLAUDES) else {}
+        return {**headers_of(request_id, key), **claudes, **self.headers}
+
+
+Kinds = Mapping[str, Kind]
+"""By the word for a user in a scenario's load."""
 
 
 def canary(load: Load, name: str, key: str) -> Call:
@@ -54,42 +66,50 @@ def probe(path: str, name: str, key: str) -> Call:
 
 
 def headers_of(request_id: str, key: str) -> dict[str, str]:
-    return {"content-type": "application/json", "accept-encoding": "gzip", "x-api-key": key, "x-request-id": request_id}
+    """Those of every request; a target may have a credential of its own, and no `key`."""
+    credential = {"x-api-key": key} if key else {}
+    return {
+        "content-type": "application/json",
+        "accept-encoding": "gzip",
+        **credential,
+        "x-request-id": request_id,
+    }
 
 
-def _chat(ask: Ask) -> Json:
+def _chat(ask: Ask, request_id: str) -> Json:
     return {"message": ask.texts[0], **_terms(ask), **_system(ask)}
 
 
-def _quick(ask: Ask) -> Json:
+def _quick(ask: Ask, request_id: str) -> Json:
     return {"prompt": ask.texts[0]}
 
 
-def _batch(ask: Ask) -> Json:
+def _batch(ask: Ask, request_id: str) -> Json:
     return {"prompts": list(ask.texts), **_terms(ask), **_system(ask)}
 
 
-def _fanout(ask: Ask) -> Json:
+def _fanout(ask: Ask, request_id: str) -> Json:
     named = {f"part-{number}": text for number, text in enumerate(ask.texts, start=1)}
     return {"prompts": named, **_terms(ask), **_system(ask)}
 
 
-def _summarize(ask: Ask) -> Json:
+def _summarize(ask: Ask, request_id: str) -> Json:
     return {"text": ask.texts[0], **_terms(ask)}
 
 
-def _route(ask: Ask) -> Json:
+def _route(ask: Ask, request_id: str) -> Json:
     return {"message": ask.texts[0], "max_tokens": ask.max_tokens, **_system(ask)}
 
 
-def _messages(ask: Ask) -> Json:
+def _messages(ask: Ask, request_id: str) -> Json:
     system = {} if ask.system is None else {"system": ask.system}
     said = zip(itertools.cycle(("user", "assistant")), (*ask.history, ask.texts[0]), strict=False)
-    return {**_terms(ask), **system, "messages": [{"role": role, "content": text} for role, text in said]}
+    messages = [{"role": role, "content": text} for role, text in said]
+    return {**_terms(ask), **system, "messages": messages, "metadata": {"user_id": request_id}}
 
 
-def _messages_stream(ask: Ask) -> Json:
-    return {**_messages(ask), "stream": True}
+def _messages_stream(ask: Ask, request_id: str) -> Json:
+    return {**_messages(ask, request_id), "stream": True}
 
 
 def _terms(ask: Ask) -> Json:

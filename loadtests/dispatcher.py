@@ -36,6 +36,7 @@ class Dispatcher:
         self.sent = 0
         probe = job.scenario.load.probe
         self.rotation = Rotation(probe) if probe else None
+        self._kinds = job.plan.kinds()
         self._ledger, self._report = ledger, report
         self._http = caller.connect(job.plan.gateway)
         self._crowd = job.crowd()
@@ -106,7 +107,8 @@ class Dispatcher:
 
     def _ask(self, arrival: Arrival) -> None:
         self.sent += 1
-        errand = Errand(arrival, self.job.scenario.load, self.job.plan.key, self.now(), self.rotation)
+        load, key = self.job.scenario.load, self.job.plan.key
+        errand = Errand(arrival, load, key, self.now(), self.rotation, self._kinds)
         try:
             caller.pursue(self._http, errand, self.now)
         except gevent.GreenletExit:

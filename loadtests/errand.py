@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple
 
 from loadtests import client
-from loadtests.client import Call
+from loadtests.client import Call, Kinds
 from loadtests.load import Arrival, Load
 from loadtests.reading import Exchange
 from loadtests.rotation import Rotation
@@ -30,8 +30,16 @@ class Pause(NamedTuple):
 class Errand:
     """What to do is said by `next`; what came of it is told with `head`, `feed`, and `end` or `fail`."""
 
-    def __init__(self, arrival: Arrival, load: Load, key: str, now: float, rotation: Rotation | None = None) -> None:
-        self.kind = client.KINDS[load.user]
+    def __init__(
+        self,
+        arrival: Arrival,
+        load: Load,
+        key: str,
+        now: float,
+        rotation: Rotation | None = None,
+        kinds: Kinds = client.KINDS,
+    ) -> None:
+        self.kind = kinds[load.user]
         self._gives_up = arrival.at + load.patience
         self._leaves = math.inf if arrival.waiting is None else now + arrival.waiting
         self._arrival, self._load, self._key = arrival, load, key

@@ -17,9 +17,10 @@ from loadtests import byhand, rate, section
 from loadtests.byhand import Capacity, Clear, Deed, Fault, Mark, Note, Plain, Rate
 from loadtests.rate import Paces
 from loadtests.rundir import RunDir
-from loadtests.runner import MOCK_SECTIONS, TICK
+from loadtests.runner import TICK
 from loadtests.sample import Row
 from loadtests.scenario import MOST_REQUESTS
+from loadtests.stack import MOCK_SECTIONS
 from loadtests.watch import PATIENCE, Watch
 
 Asked = TypeVar("Asked", bound=Deed)

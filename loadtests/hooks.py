@@ -8,7 +8,8 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.event import Events
 
-from loadtests import rows, target
+from loadtests import guard as spend_guard
+from loadtests import rows
 from loadtests.errors import CannotRun, InvalidRun
 from loadtests.ledger import Ledger
 from loadtests.sample import Sample
@@ -60,7 +61,7 @@ def allow(environment: Environment, url: str) -> str:
     """`url` when this process may load it. Raises CannotRun."""
     options = environment.parsed_options
     allow_remote = bool(options and options.allow_remote)
-    return target.check(url, allow_remote=allow_remote, i_will_pay=bool(options and options.i_will_pay))
+    return spend_guard.check(url, allow_remote=allow_remote, i_will_pay=bool(options and options.i_will_pay))
 
 
 def show(environment: Environment, name: str, sample: Sample) -> None:

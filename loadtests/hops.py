@@ -10,11 +10,14 @@ from loadtests.chaos import Change, Driver, Toxiproxy
 from loadtests.client import KEY
 from loadtests.doctor import Here, Tool
 from loadtests.document import Tree
+from loadtests.errors import CannotRun
 from loadtests.network import Network
 from loadtests.nginx import Nginx
 from loadtests.rundir import RunDir
 from loadtests.sample import Row
+from loadtests.service import Service
 from loadtests.stack import Program
+from loadtests.target import Aim
 from loadtests.toxics import steps
 
 LOOK = 0.05
@@ -24,9 +27,11 @@ LOOK = 0.05
 class Stack:
     """`entrance` is where callers go, once it has been started: the gateway, or what stands before it."""
 
-    def __init__(self, run: RunDir, variant: str, between: Network) -> None:
-        self._run, self._variant, self._between = run, variant, between
-        self.mock, self.gateway = (Program(name, self._log(name)) for name in ("mock", "gateway"))
+    def __init__(self, run: RunDir, variant: str, between: Network, aim: Aim | None = None) -> None:
+        """With an `aim` its target stands where else our gateway does."""
+        self._run, self._variant, self._between, self._aim = run, variant, between, aim
+        self.mock = Program("mock", self._log("mock"))
+        self.gateway = Service(aim, self._log("target")) if aim else Program("gateway", self._log("gateway"))
         self.nginx = [self._an_nginx(name) for name in _names(between.nginx)]
         self.egress = self._an_nginx("nginx-egress") if between.egress else None
         self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops else None
@@ -43,9 +48,12 @@ class Stack:
 
     def start(self, mock: Row, gateway: Tree) -> None:
         """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
-        config = self._log("mock").with_suffix(".json")
-        config.write_text(json.dumps(mock, indent=2) + "\n", encoding="utf-8")
-        self.mock.start(["mockclaude", "serve", "--config", str(config.resolve())], {})
+        beyond = [*sorted(self._between.hops & {"claude", "redis"}), *(["egress"] if self._between.egress else [])]
+        if self._aim is not None and not self._aim.starts and beyond:
+            raise CannotRun(
+                f"--target: hop {beyond[0]} lies behind it; give its file a start command, which is told where"
+            )
+        self._start_mock(mock)
         if self.toxiproxy is not None:
             program = _installed(doctor.TOXIPROXY)
             self.toxiproxy.start_other(lambda port: chaos.command(program, port))
@@ -56,13 +64,19 @@ class Stack:
         claude = self._through("claude", self.mock.address)
         if self.egress is not None and self._between.egress is not None:
             claude = _start_nginx(self.egress, self._between.egress, claude)
-        self.gateway.start(["gateway_under_test"], environment(gateway, f"http://{claude}", redis))
-        self.mock.wait_until_healthy("/_mock/health")
-        self.gateway.wait_until_healthy("/readyz")
+        if isinstance(self.gateway, Service):
+            if self.mock.runs:
+                self.mock.wait_until_healthy("/_mock/health")
+            self.gateway.bring_up(f"http://{claude}", redis)
+        else:
+            self.gateway.start(["gateway_under_test"], environment(gateway, f"http://{claude}", redis))
+            self.mock.wait_until_healthy("/_mock/health")
+            self.gateway.wait_until_healthy("/readyz")
         behind = self._through("gateway", self.gateway.address)
         for proxy, knobs in zip(reversed(self.nginx), reversed(self._between.nginx), strict=True):
             behind = _start_nginx(proxy, knobs, behind)
-        self.entrance = f"http://{self._through('caller', behind)}"
+        behind = self._through("caller", behind)
+        self.entrance = self.gateway.url if behind == self.gateway.address else f"http://{behind}"
 
     def steer(self, began: float | None, wall: float) -> tuple[list[Change], float]:
         """Change toxics as they fall due, where T0 was at `began` (those from T0 on are there before it); what was
@@ -87,6 +101,14 @@ class Stack:
     def _an_nginx(self, name: str) -> Program:
         """What it says goes where it writes its own log."""
         return Program(name, self._log(name).with_suffix("") / "error.log")
+
+    def _start_mock(self, config: Row) -> None:
+        if self._aim is not None and self._aim.mock is not None:
+            self.mock.url = self._aim.mock
+            return
+        path = self._log("mock").with_suffix(".json")
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        self.mock.start(["mockclaude", "serve", "--config", str(path.resolve())], {})
 
     def _log(self, program: str) -> Path:
         return self._run.log(self._variant, program)

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests import document, scenario
+from loadtests.client import KINDS, Kinds
 from loadtests.crowd import Crowd
 from loadtests.load import Arrival
 from loadtests.rate import Paces
+from loadtests.sample import Row
 from loadtests.scenario import Scenario
+from loadtests.target import Target
 
 VARIABLE = "LOADTESTS_PLAN"
 WORKER = "LOADTESTS_WORKER"
@@ -19,7 +22,8 @@ WORKER = "LOADTESTS_WORKER"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`scenario`, `samples` and `events` are paths; `gateway` and `mock` base URLs; `key` the tenant's gateway key."""
+    """`scenario`, `samples` and `events` are paths; `gateway` and `mock` base URLs; `key` the tenant's gateway key.
+    `target`: how it is spoken to, if it is not our gateway."""
 
     scenario: str
     variant: str
@@ -29,12 +33,17 @@ class Plan:
     key: str
     samples: str
     events: str
+    target: Row | None = None
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2), encoding="utf-8")
 
     def load_scenario(self) -> Scenario:
         return scenario.parse(document.read(Path(self.scenario)))
+
+    def kinds(self, environ: Mapping[str, str] = os.environ) -> Kinds:
+        """What each user does, in the words of whom it is done to."""
+        return KINDS if self.target is None else Target.model_validate(self.target).kinds(environ)
 
     def job(self, start: int, paces: Paces = ()) -> "Job":
         """All that one start of the load has to send; the web UI may start it again, and change its pace."""

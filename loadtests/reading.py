@@ -17,6 +17,7 @@ OUTCOME_OF_ERROR = {
     "timeout": "failed",
     "upstream_error": "failed",
     "configuration": "failed",
+    "failed": "failed",
     # Claude's own types (docs: API errors), in which /v1/messages speaks
     "rate_limit_error": "throttled",
     "overloaded_error": "overloaded",
@@ -189,8 +190,8 @@ def _event(name: str, data: bytes) -> Said:
     if body.get("done"):
         usage = body.get("usage")
         used = usage if isinstance(usage, dict) else {}
-        return Said(mark="done", input_tokens=_count(used.get("input")), output_tokens=_count(used.get("output")))
-    return Said(delta="text" in body, text=_size(body.get("text")))
+        return Said(mark="done", input_tokens=count_of(used.get("input")), output_tokens=count_of(used.get("output")))
+    return Said(delta="text" in body, text=size_of(body.get("text")))
 
 
 def _claudes_event(name: str, data: bytes) -> Said:
@@ -202,7 +203,7 @@ def _claudes_event(name: str, data: bytes) -> Said:
             return _used(message if isinstance(message, dict) else {})
         case "content_block_delta":
             delta = body.get("delta")
-            return Said(delta=True, text=_size(delta.get("text")) if isinstance(delta, dict) else 0)
+            return Said(delta=True, text=size_of(delta.get("text")) if isinstance(delta, dict) else 0)
         case "message_delta":
             return _used(body)
         case "message_stop":
@@ -261,7 +262,7 @@ def _told(body: Json) -> Said:
     """The tokens as the gateway tells them, beside the answer or in it."""
     result = body.get("result")
     told = {**(result if isinstance(result, dict) else {}), **body}
-    return Said(input_tokens=_count(told.get("input_tokens")), output_tokens=_count(told.get("output_tokens")))
+    return Said(input_tokens=count_of(told.get("input_tokens")), output_tokens=count_of(told.get("output_tokens")))
 
 
 def _used(body: Json) -> Said:
@@ -270,8 +271,8 @@ def _used(body: Json) -> Said:
     if not isinstance(usage, dict):
         return Said()
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    whole = sum(_count(usage.get(name)) for name in names) if "input_tokens" in usage else None
-    return Said(input_tokens=whole, output_tokens=_count(usage.get("output_tokens")))
+    whole = sum(count_of(usage.get(name)) for name in names) if "input_tokens" in usage else None
+    return Said(input_tokens=whole, output_tokens=count_of(usage.get("output_tokens")))
 
 
 def _type_of(error: object) -> str | None:
@@ -279,12 +280,12 @@ def _type_of(error: object) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _size(text: Any) -> int:
+def size_of(text: Any) -> int:
     """Bytes of a text, by themselves: neither JSON's escapes nor any framing."""
     return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 0
 
 
-def _count(value: Any) -> int:
+def count_of(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 

@@ -18,7 +18,8 @@ from loadtests.usage import Use
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a run was: enough to read its folder without the command that made it. `variants`: those asked for."""
+    """What a run was: enough to read its folder without the command that made it. `variants`: those asked for.
+    `target`: what was loaded in place of our gateway."""
 
     name: str
     seed: int
@@ -26,6 +27,7 @@ class About:
     command: str
     machine: Row
     versions: dict[str, str]
+    target: str | None = None
 
 
 class RunDir:
@@ -83,7 +85,13 @@ class RunDir:
         the gateway may still come."""
         suffix = next((row["suffix"] for row in self.events_of(variant) if row["event"] == "started"), "")
         found = [row for row in rows(self.journal) if row["variant"] == variant]
+        if self.is_anonymous(variant):
+            return found
         return [row for row in found if str(row["request_id"]).partition(".")[2] == suffix.removeprefix(".")]
+
+    def is_anonymous(self, variant: str) -> bool:
+        """Whether its target hands no request's id on."""
+        return any(row["event"] == "anonymous" for row in self.events_of(variant))
 
     def journal_rows(self, variant: str) -> int:
         """How many records the file has, those of earlier starts among them."""

@@ -8,7 +8,6 @@ import os
 import platform
 import shlex
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import client, crew, figures, report, rundir, stack, summary, usage
+from loadtests import canary, client, crew, figures, report, rundir, stack, summary, usage
 from loadtests.chaos import ToxiproxyError
 from loadtests.crew import ALONE, Crew
 from loadtests.document import Document
@@ -27,10 +26,9 @@ from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
 from loadtests.scenario import Scenario
 from loadtests.stack import Mock, Program
-from loadtests.target import Target
+from loadtests.target import Aim
 
 TICK = 0.5
-MOCK_SECTIONS = ("latency", "capacity", "limits", "faults", "responders", "timeline")
 VERSIONS = (
     "mockclaude",
     "anthropic",
@@ -50,18 +48,18 @@ def rehearse(
     variant: str,
     seed: int,
     show: Callable[[str, Row], None],
-    target: Target | None = None,
+    aim: Aim | None = None,
     senders: Crew = ALONE,
 ) -> None:
     """Run one variant on real sockets and leave its raw rows in `run`. Raises CannotRun, InvalidRun."""
-    Rehearsal(run, scenario, variant, seed, show, target, senders).execute()
+    Rehearsal(run, scenario, variant, seed, show, aim, senders).execute()
 
 
 @dataclasses.dataclass
 class Rehearsal:
     """One variant while it runs. `show` is called twice a second, with the variant's name and the mock's stats.
 
-    With a `target` the gateway and the mock run already: the mock is configured, the gateway is what it is.
+    With an `aim` its target is the gateway, and its mock the mock, if it names one that runs already.
     """
 
     run: RunDir
@@ -69,12 +67,12 @@ class Rehearsal:
     variant: str
     seed: int
     show: Callable[[str, Row], None] = lambda variant, stats: None
-    target: Target | None = None
+    aim: Aim | None = None
     senders: Crew = ALONE
 
     def __post_init__(self) -> None:
         self.scenario = self.scenario.of(self.variant)
-        self.stack = Stack(self.run, self.variant, self.scenario.parsed_network())
+        self.stack = Stack(self.run, self.variant, self.scenario.parsed_network(), self.aim)
         self.mock, self.gateway = self.stack.mock, self.stack.gateway
         self.load = Program("load generator", self.run.log(self.variant, "load"))
         self.workers = [
@@ -94,34 +92,18 @@ class Rehearsal:
     def started(self) -> Iterator[Mock]:
         """Mock and gateway up and proven to be joined: a canary sent to the gateway is in the mock's journal."""
         try:
-            witness = self._aimed_at(self.target) if self.target else self._start_stack()
-            self._prove_the_canary(witness)
+            self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
+            witness = Mock(self.mock.url)
+            if self.aim:
+                self._prove_the_target(self.aim, witness)
+            else:
+                canary.prove(self.variant, self.stack.entrance, witness, self.scenario.load)
             yield witness
         finally:
             stack.stop(self.load, *self.workers, *self.stack.programs)
 
-    def _start_stack(self) -> Mock:
-        self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
-        return Mock(self.mock.url)
-
-    def _aimed_at(self, target: Target) -> Mock:
-        if needs := self.scenario.programs([self.variant]):
-            raise CannotRun(f"--target: {' and '.join(needs)} of this scenario can only be put before our own gateway")
-        self.gateway.url, self.mock.url = target.gateway, target.mock
-        self.stack.entrance = target.gateway
-        witness = Mock(target.mock)
-        try:
-            witness.configure({**dict.fromkeys(MOCK_SECTIONS), **self._mock_config()})  # null: the default again
-        except requests.RequestException as error:
-            raise CannotRun(f"--mock {target.mock}: {error}") from None
-        return witness
-
     def _mock_config(self) -> Row:
         return {"seed": self.seed, **self.scenario.mock_config()}
-
-    @property
-    def _key(self) -> str:
-        return self.target.key if self.target else client.KEY
 
     def start_load(self, *locust_options: str) -> None:
         plan = Plan(
@@ -130,19 +112,21 @@ class Rehearsal:
             seed=self.seed,
             gateway=self.stack.entrance,
             mock=self.mock.url,
-            key=self._key,
+            key=self.aim.key if self.aim else client.KEY,
             samples=str(self.run.samples.resolve()),
             events=str(self.run.events.resolve()),
+            target=self.aim.target.model_dump(mode="json", by_alias=True) if self.aim else None,
         )
         path = self.run.log(self.variant, "plan").with_suffix(".json")
         plan.write(path)
-        permissions = self.target.permissions if self.target else ()
+        permissions = self.aim.permissions if self.aim else ()
+        own = {name: os.environ[name] for name in self.aim.target.variables} if self.aim else {}
         home = str(self.run.path.resolve())  # locust would read the settings it finds at home
         leading = [*crew.LOCUST, *permissions, *self.senders.leading(), *locust_options]
-        self.load.start(leading, {VARIABLE: str(path.resolve()), "HOME": home}, listens=False)
+        self.load.start(leading, {**own, VARIABLE: str(path.resolve()), "HOME": home}, listens=False)
         for program in self.workers:
             following = [*crew.LOCUST, *permissions, *self.senders.following()]
-            program.start(following, crew.worker_environment(program.name, home), listens=False)
+            program.start(following, {**own, **crew.worker_environment(program.name, home)}, listens=False)
 
     def watch(self, witness: Mock, until: Callable[[], bool]) -> None:
         """Drain the journal and show what happens, until done. Raises InvalidRun when a program dies."""
@@ -221,19 +205,14 @@ class Rehearsal:
         self.run.note(self.variant, "died", message=message)
         raise InvalidRun(f"{self.variant}: {message}")
 
-    def _prove_the_canary(self, witness: Mock) -> None:
-        name = f"canary-{uuid.uuid4().hex}"  # a new one: a mock that runs already may remember another run's
+    def _prove_the_target(self, aim: Aim, witness: Mock) -> None:
+        way = canary.Way(self.stack.entrance, aim.target.kinds(os.environ), self.scenario.load, aim.key)
+        if not canary.prove_target(self.variant, way, witness, aim.target.warm_up):
+            self.run.note(self.variant, "anonymous", program="target")
         try:
-            witness.reset()  # programs start slowly, and the gateway would remember what the timeline has for later
-            status = stack.ask_gateway(self.stack.entrance, client.canary(self.scenario.load, name, self._key))
-            seen = any(record["request_id"] == name for records in witness.drain() for record in records)
+            witness.configure({**dict.fromkeys(stack.MOCK_SECTIONS), **self._mock_config()})
         except requests.RequestException as error:
-            raise CannotRun(f"{self.variant}: the canary request failed: {error}") from None
-        if not seen:
-            raise CannotRun(
-                f"{self.variant}: the canary request is not in the mock's journal (the gateway answered {status}): "
-                "what it speaks to is not the mock, so no load is sent"
-            )
+            raise CannotRun(f"the mock at {witness.url}: {error}") from None
 
 
 def check_settings(scenario: Scenario, source: Document, variants: Sequence[str]) -> None:
@@ -258,11 +237,17 @@ def _with_different_mocks(scenario: Scenario, variants: Sequence[str]) -> list[s
 
 
 def prepare(
-    name: str, scenario: Scenario, variants: Sequence[str], seed: int, out: Path | None, command: Sequence[str]
+    name: str,
+    scenario: Scenario,
+    variants: Sequence[str],
+    seed: int,
+    out: Path | None,
+    command: Sequence[str],
+    target: str | None = None,
 ) -> RunDir:
     """The folder of a new run: `runs/<time>-<name>`, or `out`. Raises CannotRun when it is there already."""
     title = Path(name).stem
-    about = About(title, seed, list(variants), shlex.join(command), machine(), versions())
+    about = About(title, seed, list(variants), shlex.join(command), machine(), versions(), target)
     while True:
         path = out or unused(folder_of(title))
         run = RunDir(path)

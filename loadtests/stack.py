@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -25,6 +25,8 @@ DRAIN = 1.0
 """Seconds that the gateway's open requests get when it is stopped, unless the scenario says otherwise."""
 CONTROL_TIMEOUT = 2.0
 JOURNAL_PAGE = 5000
+MOCK_SECTIONS = ("latency", "capacity", "limits", "models", "faults", "responders", "timeline")
+"""Of the mock's configuration: null is the default again."""
 PR_SET_PDEATHSIG = 1
 
 # What must not reach a child: a real key or endpoint, a proxy that loopback traffic would go through, and settings of
@@ -58,16 +60,22 @@ class Program:
         """Start what is no program of ours and cannot inherit a socket: `command` gets a free port, which nobody else
         can take until it listens there (or has ended)."""
         with contextlib.ExitStack() as held:
-            port = held.enter_context(_reserved())
+            port = held.enter_context(reserved())
             self.url = f"http://127.0.0.1:{port}"
             self._spawn(command(port), {})
             self._wait(self._is_open, f"did not open port {port}")
 
-    def _spawn(self, command: Sequence[str], environment: Mapping[str, str], passed: Sequence[int] = ()) -> None:
+    def _spawn(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        passed: Sequence[int] = (),
+        folder: Path | None = None,
+    ) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                cwd=self.log.parent,  # where no locust.conf of the caller is
+                cwd=folder or self.log.parent,  # where no locust.conf of the caller is
                 env={**clean_environment(os.environ), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -185,6 +193,10 @@ class Mock:
         if answer.status_code != 200:
             raise CannotRun(f"the mock at {self.url} refused its configuration: {answer.text[:500]}")
 
+    def begin_fault(self, fault: Row) -> None:
+        """Beside what is configured, until that is put in force again."""
+        self._http.post(f"{self.url}/_mock/faults", json=fault, timeout=CONTROL_TIMEOUT).raise_for_status()
+
     def drain(self) -> Iterator[list[Row]]:
         """The journal records closed since the last drain, page by page: what was given is not asked for again."""
         while True:
@@ -201,13 +213,20 @@ class Mock:
         return found
 
 
-def ask_gateway(url: str, asked: Call) -> int:
-    """One request to the gateway; the status it answered. Raises requests.RequestException."""
-    return (
-        _session()
-        .request(asked.method, f"{url}{asked.path}", data=asked.body, headers=asked.headers, timeout=20)
-        .status_code
+class Answer(NamedTuple):
+    """What came back, as a whole and not compressed any more."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def ask_gateway(url: str, asked: Call) -> Answer:
+    """One request to the gateway. Raises requests.RequestException."""
+    found = _session().request(
+        asked.method, f"{url}{asked.path}", data=asked.body, headers=asked.headers, timeout=20, allow_redirects=False
     )
+    return Answer(found.status_code, found.headers.get("content-type", ""), found.content)
 
 
 def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
@@ -257,7 +276,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _reserved() -> Iterator[int]:
+def reserved() -> Iterator[int]:
     """A free port, bound and not listening. Linux lets another program bind and listen there meanwhile that allows the
     reuse of addresses (which servers do), but gives the port to nobody who asks for any."""
     with socket.socket() as holder:

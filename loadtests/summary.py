@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import byhand, contradictions, cost, gates, metrics, rotation
+from loadtests import anonymous, byhand, contradictions, cost, gates, metrics, rotation
 from loadtests.byhand import Note
 from loadtests.crowd import Crowd
 from loadtests.metrics import Observed, Series
@@ -15,6 +15,9 @@ from loadtests.scenario import Expectation, Scenario, Span
 
 SCHEMA = 1
 LAG_LIMIT = 1.0
+NOT_RUN = "this variant was not run"
+INTERNAL = (f"{gates.LAG}.max", *(f"{name}.gateway" for name in gates.USAGE))
+"""Metrics of which a target that runs already tells nothing."""
 
 Texts = tuple[str, ...]
 
@@ -47,6 +50,8 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
     variants = [read_variant(run, name, scenario, about.seed) for name in about.variants]
     expectations = [_judge_expectation(expectation, variants) for expectation in scenario.expect]
     gate_rows = _judge_gates(scenario, variants)
+    if about.target is not None:
+        expectations, gate_rows = ([_at_a_target(row) for row in rows] for rows in (expectations, gate_rows))
     reasons = [reason for variant in variants for reason in variant.reasons]
     failures = [failure(row) for row in (*expectations, *gate_rows) if row["status"] == "fail"]
     summary = {
@@ -82,11 +87,13 @@ def write(run: RunDir, summary: Row) -> None:
 
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
     scenario = scenario.of(name)
-    samples = run.samples_of(name)
+    samples, journal = run.samples_of(name), run.journal_of(name)
+    if run.is_anonymous(name):
+        journal = anonymous.attributed(samples, journal)
     notes = byhand.notes(run.events_of(name))
     asked = _asked(scenario.crowd(seed, name, paces=byhand.paces(notes)), samples)
     offered = [at for at, _ in asked.values()]
-    observed = Observed(offered, samples, run.journal_of(name), run.gateway_lags(name), run.usage_of(name))
+    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name))
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
@@ -216,6 +223,8 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
     if holding is not None and holding.cause != "none":
         found.append(str(holding))
     found += _journal_against_gateway(run, name, observed)
+    if run.is_anonymous(name):
+        return [*found, anonymous.FINDING]
     many = scenario.load.user in contradictions.MANY
     found += map(str, contradictions.find(observed.samples, observed.attempts_of(), many=many))
     return found
@@ -243,12 +252,21 @@ def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) ->
     row = {**expectation.model_dump(exclude_none=True), "phase": expectation.phase}
     variant = next((variant for variant in variants if variant.name == expectation.variant), None)
     if variant is None:
-        return {**row, "measured": None, "status": "skipped", "reason": "this variant was not run"}
+        return {**row, "measured": None, "status": "skipped", "reason": NOT_RUN}
     measured = variant.measured(expectation.phase, expectation.metric)
     if measured is None and variant.reasons:
         return {**row, "measured": None, "status": "skipped", "reason": "the run did not get that far"}
     met = gates.met(expectation.model_dump(), measured)
     return {**row, "measured": gates.figure(measured), "status": "pass" if met else "fail", "reason": None}
+
+
+def _at_a_target(row: Row) -> Row:
+    """What was predicted of our gateway's switches, or is told by our gateway alone, is not asked of another."""
+    if row["status"] == "skipped" and row.get("reason") in (None, NOT_RUN):
+        return {**row, "reason": f"of the gateway's settings in variant {row['variant']}, which a target does not have"}
+    if row["measured"] is None and row["metric"] in INTERNAL:
+        return {**row, "status": "skipped", "reason": "told by our own gateway alone"}
+    return row
 
 
 def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:

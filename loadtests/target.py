@@ -1,49 +1,233 @@
-"""Where load may go. Loopback always; elsewhere only when asked for; the paid API only when asked for by its price."""
+"""A target: any gateway, as a file says how it is reached, spoken to, started and stopped.
+
+    url: http://127.0.0.1:8080
+    speaks: messages                                # or gateway: as gateway_under_test; or an `endpoint` of its own
+    headers: {authorization: "Bearer $TEAM_KEY"}    # $NAME is from the environment
+    models: {claude-haiku-4-5: small}               # what it calls a model
+    ready: /healthz                                 # answers 200 when it may be loaded
+    start: python app.py --port {port}              # with ANTHROPIC_BASE_URL: the mock
+
+What a load asks is the scenario's to say; the target says in which words.
+"""
 
 import dataclasses
-import ipaddress
-from urllib.parse import urlsplit
+import os
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
-from loadtests.errors import CannotRun
+import pydantic
+from pydantic import Field
 
-PAID = "anthropic.com"
+from loadtests import client, document, guard, problems
+from loadtests.client import KINDS, Kind, Kinds
+from loadtests.document import Document
+from loadtests.endpoint import Endpoint
+from loadtests.errors import CannotRun, ScenarioError
+from loadtests.field import Section
+from loadtests.load import Ask
+from loadtests.reading import Json
+from loadtests.scenario import Scenario
+
+VARIANT = "target"
+"""What a run against a target calls it, unless it is asked to be one of the scenario's variants."""
+NAME = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+PORT = "{port}"
+CREDENTIALS = ("authorization", "x-api-key")
+IN_MESSAGES = {
+    "chat": "messages",
+    "messages": "messages",
+    "stream": "messages_stream",
+    "quick": "messages_stream",
+    "messages_stream": "messages_stream",
+}
+"""What a user does at a target that speaks Claude's protocol alone. One who asks a question can ask it there."""
+
+
+class WarmUp(Section):
+    """Before the load: so many `requests`, then so many for which Claude is overloaded."""
+
+    requests: int = Field(2, ge=0, le=1000, strict=True)
+    errors: int = Field(1, ge=0, le=100, strict=True)
+
+
+class Target(Section):
+    """`{port}` in `url` and `start` is a free port. `start` and `stop` are run in the folder of the file."""
+
+    about: str = ""
+    url: str
+    mock: str | None = None
+    speaks: Literal["gateway", "messages"] | None = None
+    endpoint: Endpoint | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    models: dict[str, str] = Field(default_factory=dict)
+    ready: str | None = Field(None, pattern="^/")
+    warm_up: WarmUp = WarmUp()
+    start: str | None = None
+    stop: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _says_how(self) -> "Target":
+        if (self.speaks is None) == (self.endpoint is None):
+            raise ValueError('expected "speaks" (gateway or messages), or an "endpoint" of its own')
+        if PORT in self.url and self.start is None:
+            raise ValueError('"url" has {port}, but nothing is started there; expected "start"')
+        return self
+
+    @property
+    def variables(self) -> set[str]:
+        """The names in the environment that its headers need."""
+        return set().union(*map(_names, self.headers.values()))
+
+    def kinds(self, environment: Mapping[str, str]) -> Kinds:
+        """What each user does here. Raises CannotRun when the environment lacks a name."""
+        headers = {name.lower(): substituted(value, environment) for name, value in self.headers.items()}
+        return {user: self._kind(kind, headers) for user, kind in self._spoken().items()}
+
+    def key(self, usual: str) -> str:
+        """The key to send along: none, where the headers have a credential of their own."""
+        return "" if any(name.lower() in CREDENTIALS for name in self.headers) else usual
+
+    def _spoken(self) -> Kinds:
+        if self.endpoint is not None:
+            own = Kind(self.endpoint.path, self.endpoint.asked, self.endpoint.dialect, self.endpoint.method)
+            return dict.fromkeys(IN_MESSAGES, own)
+        if self.speaks == "messages":
+            return {user: KINDS[kind] for user, kind in IN_MESSAGES.items()}
+        return KINDS
+
+    def _kind(self, kind: Kind, headers: Mapping[str, str]) -> Kind:
+        body = kind.body
+
+        def asked(ask: Ask, request_id: str) -> Json:
+            assert body is not None
+            return body(dataclasses.replace(ask, model=self.models.get(ask.model, ask.model)), request_id)
+
+        return kind._replace(body=None if body is None else asked, headers=MappingProxyType(dict(headers)))
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
-    """A gateway that runs already, and the mock it speaks to. `permissions`: the guard's options that were given."""
+class Aim:
+    """A target, and what the command line says beside it. `folder`: where its commands are run. `permissions`: the
+    spend guard's options that were given."""
 
-    gateway: str
-    mock: str
-    key: str
+    target: Target
+    mock: str | None = None
+    key: str = client.KEY
+    folder: Path = Path()
     permissions: tuple[str, ...] = ()
 
-    @classmethod
-    def checked(cls, gateway: str, mock: str, key: str, *, allow_remote: bool, i_will_pay: bool) -> "Target":
-        """Raises CannotRun: a bad URL, or a refusal."""
-        given = {"--allow-remote": allow_remote, "--i-will-pay": i_will_pay}
-        urls = [check(url, allow_remote=allow_remote, i_will_pay=i_will_pay) for url in (gateway, mock)]
-        return cls(urls[0], urls[1], key, tuple(name for name, on in given.items() if on))
+    @property
+    def starts(self) -> bool:
+        return self.target.start is not None
 
 
-def check(url: str, *, allow_remote: bool, i_will_pay: bool) -> str:
-    """`url` without its trailing slash, when load may go there. Raises CannotRun: a bad URL, or a refusal."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".").lower()
-    if parts.scheme not in ("http", "https") or not host:
-        raise CannotRun(f'target: got "{url}", expected a URL such as http://127.0.0.1:8200')
-    if (host == PAID or host.endswith(f".{PAID}")) and not i_will_pay:
-        raise CannotRun(f"target: {host} costs money for every request; point at the mock, or add --i-will-pay")
-    if not (is_loopback(host) or allow_remote or i_will_pay):
-        raise CannotRun(f"target: {host} is not this machine; add --allow-remote if you may load it")
-    return url.rstrip("/")
+def aim(
+    given: str,
+    mock: str | None = None,
+    key: str = client.KEY,
+    *,
+    allow_remote: bool = False,
+    i_will_pay: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Aim:
+    """At a URL (of a gateway that speaks as ours does), a target's file, or one that comes along. Raises CannotRun."""
+    if "://" in given or not given:
+        target, folder = Target(url=given, speaks="gateway", warm_up=WarmUp(requests=0, errors=0)), Path()
+    else:
+        path = find(given)
+        target, folder = load(path, environment), path.parent
+    mock = mock or target.mock
+    if mock is None and target.start is None:
+        raise CannotRun("--target needs --mock URL: the mock it speaks to is the witness of the run")
+    permitted = {"--allow-remote": allow_remote, "--i-will-pay": i_will_pay}
+    gateway, *others = (
+        guard.check(url.replace(PORT, "0"), allow_remote=allow_remote, i_will_pay=i_will_pay)
+        for url in (target.url, *([mock] if mock else []))
+    )
+    return Aim(
+        target.model_copy(update={"url": target.url.rstrip("/") if PORT in target.url else gateway}),
+        others[0] if others else None,
+        target.key(key),
+        folder.resolve(),
+        tuple(name for name, on in permitted.items() if on),
+    )
 
 
-def is_loopback(host: str) -> bool:
-    """By its name or number alone: nothing is looked up."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def names() -> list[str]:
+    """The targets that come along, as examples."""
+    folder = resources.files("loadtests") / "targets"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def find(name_or_file: str) -> Path:
+    """The file of a target, by its path or the name of one that comes along. Raises CannotRun."""
+    if name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file:
+        return Path(name_or_file)
+    if name_or_file not in names():
+        hint = document.did_you_mean(name_or_file, names())
+        raise CannotRun(f"--target {name_or_file}: expected a URL, a file, or the name of an example; {hint}")
+    return Path(str(resources.files("loadtests") / "targets" / f"{name_or_file}.yaml"))
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Target:
+    """The target that the file says. Raises CannotRun; ScenarioError names file, line and what was expected."""
+    source = document.read(path)
+    for place, text in _texts(source):
+        for name in _names(text):
+            if name not in environment:
+                where = problems.dotted(place, source)
+                raise ScenarioError(source.place(place), f"{where}: the environment has no {name}; set it")
+    for name in ("url", "mock"):
+        if isinstance(source.data.get(name), str):
+            source.data[name] = substituted(source.data[name], environment)
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return Target.model_validate(source.data)
+    except pydantic.ValidationError as error:
+        raise problems.first(error, Target, source) from None
+
+
+def substituted(text: str, environment: Mapping[str, str]) -> str:
+    """`text` with what the environment has for each $NAME in it. Raises CannotRun."""
+    for name in _names(text):
+        if name not in environment:
+            raise CannotRun(f"target: the environment has no {name}; set it")
+    return NAME.sub(lambda found: environment[found[1] or found[2]], text)
+
+
+def experiment_at(target: Target, experiment: Scenario, chosen: str | None) -> Scenario:
+    """The scenario as a target meets it: under the name `target`, with the load, the mock and the network of the first
+    variant, whose predictions it keeps only if they are of no switch of ours. One that is asked to be a variant
+    (`chosen`) is judged as that. Raises CannotRun when it cannot be asked what the load asks."""
+    of = chosen or next(iter(experiment.variants))
+    user = experiment.of(of).load.user
+    if user not in target._spoken():
+        raise CannotRun(f"--target: it cannot be asked what user {user} asks; expected {', '.join(target._spoken())}")
+    if chosen is not None:
+        return experiment
+    own = {name: section for name, section in experiment.variants[of].items() if name in ("load", "mock", "network")}
+    switched = experiment.gateway_settings(of)
+    expect = [
+        expectation.model_copy(update={"variant": VARIANT})
+        if expectation.variant == of and not switched
+        else expectation
+        for expectation in experiment.expect
+    ]
+    return experiment.model_copy(update={"variants": {VARIANT: own, **experiment.variants}, "expect": expect})
+
+
+def _names(text: str) -> set[str]:
+    return {found[1] or found[2] for found in NAME.finditer(text)}
+
+
+def _texts(source: Document) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The texts in which the environment is looked up, and their places."""
+    headers = source.data.get("headers")
+    places = [("url",), ("mock",), *(("headers", name) for name in (headers if isinstance(headers, dict) else {}))]
+    for place in places:
+        value = source.data.get(place[0]) if len(place) == 1 else source.data["headers"][place[1]]
+        if isinstance(value, str):
+            yield place, value

@@ -10,16 +10,21 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from loadtests import doctor, runner, scenario
+from loadtests import doctor, runner, scenario, target
 from loadtests.doctor import Here
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, InvalidRun
 from loadtests.rundir import RunDir
 from loadtests.scenario import ClockName, Scenario
+from loadtests.target import Aim
 
 
 def prepare(
-    name: str, assignments: list[str] | None, chosen: list[str] | None, more_gates: list[str] | None = None
+    name: str,
+    assignments: list[str] | None,
+    chosen: list[str] | None,
+    more_gates: list[str] | None = None,
+    aim: Aim | None = None,
 ) -> tuple[Scenario, list[str]]:
     """The scenario and the variants to run, checked by all who will read it, before anything starts."""
     experiment, source = scenario.load(name, assignments or [], more_gates or [])
@@ -27,6 +32,11 @@ def prepare(
         if variant not in experiment.variants:
             raise CannotRun(f"--variant {variant}: {did_you_mean(variant, experiment.variants)}")
     variants = [variant for variant in experiment.variants if not chosen or variant in chosen]
+    if aim is not None:
+        if chosen and len(chosen) > 1:
+            raise CannotRun(f"--target is one gateway, expected one --variant; got {', '.join(chosen)}")
+        experiment = target.experiment_at(aim.target, experiment, chosen[0] if chosen else None)
+        variants = chosen or [target.VARIANT]
     runner.check_settings(experiment, source, variants)
     return experiment, variants
 

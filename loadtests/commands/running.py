@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from loadtests import between, client, display, runner
+from loadtests import target as targets
 from loadtests.commands import joining, rehearsing
 from loadtests.commands.options import (
     Assignments,
@@ -34,9 +35,8 @@ from loadtests.errors import CannotRun, Interrupted, InvalidRun
 from loadtests.rundir import RunDir
 from loadtests.sample import Row
 from loadtests.scenario import ClockName, Scenario
-from loadtests.target import Target
 
-AIMED = "Load this gateway, which runs already, instead of starting ours; its Claude must be --mock."
+AIMED = "Load this gateway in place of ours: its URL, a file that says how it is spoken to, or an example's name."
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     junit: Junit = None,
     markdown: Markdown = None,
     as_json: Json = False,
-    gateway: Annotated[str | None, typer.Option("--target", metavar="URL", help=AIMED)] = None,
+    target: Annotated[str | None, typer.Option(metavar="URL|FILE|NAME", help=AIMED)] = None,
     mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
     api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = client.KEY,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
@@ -66,19 +66,22 @@ def run(
     if name is None:
         raise CannotRun("run: got no scenario, expected its NAME or FILE (or --worker HOST, to join a master)")
     console = display.console(stderr=as_json)
-    experiment, variants = rehearsing.prepare(name, assignments, variant, gate)
+    aim = None
+    if target is not None:
+        aim = targets.aim(target, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
+    experiment, variants = rehearsing.prepare(name, assignments, variant, gate, aim)
     chosen = experiment.choose_clock(clock)
+    if aim is not None and chosen == "virtual":
+        raise CannotRun("--target: it runs on the real clock; leave --clock virtual out")
     rehearse = rehearsing.rehearse_on(chosen, experiment, variants)
     if workers is not None or master:
         crew = _crew(workers, master, allow_remote, chosen)
         console.print(crew.invitation(), soft_wrap=True)
         rehearse = functools.partial(rehearse, senders=crew)
-    if gateway is not None:
-        aimed = _aim(gateway, mock, api_key, allow_remote, i_will_pay, variants, chosen)
-        rehearse = functools.partial(rehearse, target=aimed)
-    else:
-        rehearsing.demand(name, experiment, variants)
-    wanted = Wanted(console, name, experiment, variants, chosen, rehearse)
+    if aim is not None:
+        rehearse = functools.partial(rehearse, aim=aim)
+    rehearsing.demand(name, experiment, variants)
+    wanted = Wanted(console, name, experiment, variants, chosen, rehearse, target)
     told = Outputs(as_json, junit, markdown)
     if repeat == 1:
         folder = wanted.folder(seed, out)
@@ -101,9 +104,11 @@ class Wanted:
     variants: list[str]
     clock: ClockName
     rehearse: Callable[..., None]
+    target: str | None = None
 
     def folder(self, seed: int, out: Path | None) -> RunDir:
-        return runner.prepare(self.name, self.experiment, self.variants, seed, out, rehearsing.command())
+        command = rehearsing.command()
+        return runner.prepare(self.name, self.experiment, self.variants, seed, out, command, self.target)
 
     def rehearse_all(self, folder: RunDir, seed: int) -> tuple[Row, InvalidRun | None]:
         """Every variant, one after the other; the summary, and what ended the run before its time."""
@@ -141,22 +146,3 @@ def _crew(workers: int | None, master: bool, allow_remote: bool, clock: ClockNam
     if clock == "virtual":
         raise CannotRun("--workers and --master: virtual time is one process; add --clock real")
     return Crew.of(workers, master=master, remote=allow_remote)
-
-
-def _aim(
-    gateway: str,
-    mock: str | None,
-    api_key: str,
-    allow_remote: bool,
-    i_will_pay: bool,
-    variants: list[str],
-    clock: ClockName,
-) -> Target:
-    """A target that may be loaded, and whose upstream can be watched. Raises CannotRun."""
-    if mock is None:
-        raise CannotRun("--target needs --mock URL: the mock it speaks to is the witness of the run")
-    if len(variants) > 1:
-        raise CannotRun(f"--target is one gateway: say with --variant which one it is of {', '.join(variants)}")
-    if clock == "virtual":
-        raise CannotRun("--target: a gateway that runs already runs on the real clock")
-    return Target.checked(gateway, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)

@@ -337,7 +337,7 @@ SYSTEM = Ask(("why?",), "claude-haiku-4-5", 50, BRIEF)
 MANY = Ask(("a", "b"), "claude-haiku-4-5", 50, BRIEF)
 TERMS = {"model": "claude-haiku-4-5", "max_tokens": 50}
 NAMED = {"part-1": "a", "part-2": "b"}
-SAID = {**TERMS, "messages": [{"role": "user", "content": "why?"}]}
+SAID = {**TERMS, "messages": [{"role": "user", "content": "why?"}], "metadata": {"user_id": "r1"}}
 
 
 @pytest.mark.parametrize(

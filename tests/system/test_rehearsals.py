@@ -170,7 +170,7 @@ def test_a_gateway_that_runs_already_can_be_the_target(loadtests, running):
     command = loadtests("run", "smoke", "--out", "run", "--set", "phases.steady.seconds=4", *aimed)
 
     assert command.end(SMOKE) == 0, command.output()
-    steady = command.summary()["variants"]["default"]["phases"]["steady"]
+    steady = command.summary()["variants"]["target"]["phases"]["steady"]
     assert steady["amplification"] == 1
     assert (mock.exit_code, gateway.exit_code) == (None, None)
 
@@ -201,7 +201,7 @@ def test_a_mock_that_runs_already_forgets_the_run_before(loadtests, running, tmp
     second = loadtests("run", str(tmp_path / "second.yaml"), "--out", "run", *aimed)
     assert second.end(30) == 0, second.output()
 
-    phases = [command.summary()["variants"]["default"]["phases"]["all"] for command in (first, second)]
+    phases = [command.summary()["variants"]["target"]["phases"]["all"] for command in (first, second)]
     assert [phase["error_ratio"] for phase in phases] == [1.0, 0.0]
 
 
