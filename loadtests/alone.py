@@ -6,7 +6,7 @@ import time
 import gevent
 from locust.env import Environment
 
-from loadtests import caller, hooks
+from loadtests import calibration, caller, hooks, known
 from loadtests.dispatcher import Balancer, Dispatcher
 from loadtests.errors import InvalidRun
 from loadtests.ledger import Files, Ledger
@@ -19,6 +19,7 @@ class Alone:
 
     def __init__(self, environment: Environment, plan: Plan) -> None:
         self._environment, self._plan = environment, plan
+        self._files = Files(plan)
         self._starts = 0
         self._dispatcher: Dispatcher | None = None
 
@@ -26,7 +27,7 @@ class Alone:
         """From T0 to the end of the schedule; then a headless locust ends, and the web UI is ready again."""
         self._starts += 1
         job = self._plan.job(self._starts)
-        ledger = Ledger(self._plan.variant, job.program, Files(self._plan).write)
+        ledger = Ledger(self._plan.variant, job.program, self._files.write)
         try:
             self._send(job, ledger)
         except (InvalidRun, OSError) as error:
@@ -40,6 +41,7 @@ class Alone:
             self._dispatcher.revise(job.arrivals)
 
     def _send(self, job: Job, ledger: Ledger) -> None:
+        ledger.note("calibrated", t=0.0, **known.prove(calibration.measure)._asdict())
         self._dispatcher = dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         balancer = Balancer(job, dispatcher.rotation, lambda t, state: ledger.note("probe", t=t, state=state))
         wall = caller.begin(caller.connect(self._plan.mock))

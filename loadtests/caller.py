@@ -5,6 +5,7 @@ time was 202), geventhttpclient's `read` for as many as it is asked for, its `re
 be seen in a compressed body. So what has come is taken out of its buffer as soon as it is there.
 """
 
+import errno
 import json
 import time
 from collections.abc import Callable
@@ -21,6 +22,11 @@ from loadtests.errand import Errand, Pause
 FOREVER = 86_400.0
 BLOCK = 1 << 16
 HANDSHAKES = 10
+OUT_OF_SOCKETS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS)
+
+
+class Starved(Exception):
+    """This machine has no socket left for a request: nothing that the server did."""
 
 
 class Offset(NamedTuple):
@@ -105,6 +111,8 @@ def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], 
             patience.look()
         errand.end(clock())
     except (OSError, HTTPParseError) as error:
+        if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
+            raise Starved(str(error)) from error
         errand.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")
     finally:
         if response is not None:

@@ -7,11 +7,13 @@ its job; each request is a greenlet of its own.
 
 import contextlib
 import itertools
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import gevent
+import psutil
 from gevent.event import Event
 from gevent.lock import Semaphore
 from gevent.pool import Group
@@ -26,6 +28,7 @@ from loadtests.sample import Sample
 
 LAG_INTERVAL = 0.05
 LAG_WORTH_RECORDING = 0.25
+PULSE_INTERVAL = 1.0
 
 
 class Dispatcher:
@@ -115,6 +118,9 @@ class Dispatcher:
             errand.stop("aborted", self.now())
             self._take(errand)
             raise
+        except caller.Starved as starved:
+            errand.stop("aborted", self.now())
+            self._ledger.note("starved", t=self.now(), message=str(starved))
         self._take(errand)
 
     def _take(self, errand: Errand) -> None:
@@ -123,13 +129,32 @@ class Dispatcher:
         self._report(errand.kind.path, sample)
 
     def _watch_the_loop(self) -> None:
-        """A generator that was held up measured itself, not the server: each hold-up is written down."""
+        """A generator that was held up measured itself, not the server: each hold-up is written down, and once a second
+        how busy and how late this process was."""
+        worst, looked, busy = 0.0, self.now(), time.process_time()
         while True:
             before = self.now()
             gevent.sleep(LAG_INTERVAL)
-            lag = self.now() - before - LAG_INTERVAL
+            now = self.now()
+            lag = now - before - LAG_INTERVAL
+            worst = max(worst, lag)
             if lag > LAG_WORTH_RECORDING:
-                self._ledger.note("lag", t=self.now(), at=before, seconds=lag)
+                self._ledger.note("lag", t=now, at=before, seconds=lag)
+            if now - looked >= PULSE_INTERVAL:
+                took = time.process_time()
+                self._pulse(now, cpu=(took - busy) / (now - looked), lag=worst)
+                worst, looked, busy = 0.0, now, took
+
+    def _pulse(self, now: float, cpu: float, lag: float) -> None:
+        own = {"cpu": round(cpu, 4), "lag": round(lag, 6)}
+        self._ledger.note("pulse", t=now, **own, sockets=_open_files(), inflight=len(self._asking))
+
+
+def _open_files() -> int:
+    try:
+        return psutil.Process().num_fds()
+    except OSError:  # none is left to look with
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class Balancer:

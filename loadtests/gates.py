@@ -31,6 +31,7 @@ LAG = "gateway_lag"  # of which only the longest is known
 CLOCKS = (*DISTRIBUTIONS, *ADJUSTED, LAG)
 INFINITE = "inf"
 USAGE = ("rss", "cpu")  # of each program that was looked at
+GENERATOR = ("cpu", "lag", "sockets")  # of the load process that has most of it
 PROGRAMS = ("load", "gateway", "mock", "nginx", "toxiproxy", "redis")
 # Of a whole variant; every other metric is of a phase, or of all judged phases together.
 OF_A_VARIANT = ("recovery_s",)
@@ -40,6 +41,7 @@ METRICS = frozenset(
     + [f"{name}.{quantile}" for name in DISTRIBUTIONS for quantile in QUANTILES]
     + [f"{name}.{quantile}" for name in ADJUSTED for quantile in QUANTILES if quantile != "mean"]
     + [f"cost.{part}" for part in COST]
+    + [f"generator.{part}" for part in GENERATOR]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
     + [f"{name}.{program}" for name in USAGE for program in PROGRAMS]
 )

@@ -1,6 +1,7 @@
 """Where a load process writes what happened: into the run's two files, or into messages that its master writes."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -27,14 +28,17 @@ class Ledger:
 
 
 class Files:
-    """The files of a run. A line is there as soon as it is written."""
+    """The files of a run, open as long as the process: it may run out of files that it can open. A line is there as
+    soon as it is written."""
 
     def __init__(self, plan: Plan) -> None:
-        self._paths: dict[Kind, str] = {"samples": plan.samples, "events": plan.events}
+        paths: dict[Kind, str] = {"samples": plan.samples, "events": plan.events}
+        self._open = {
+            kind: os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) for kind, path in paths.items()
+        }
 
     def write(self, kind: Kind, lines: str) -> None:
-        with open(self._paths[kind], "a", encoding="utf-8") as file:
-            file.write(lines)
+        os.write(self._open[kind], lines.encode())
 
 
 class Batch:

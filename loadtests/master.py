@@ -32,7 +32,7 @@ class Master:
         self._starts = 0
         self._heard: Queue[tuple[str, str, dict[str, Any]]] = Queue()
         self._names: dict[str, str] = {}
-        self._files: Files | None = None
+        self._files = Files(plan)
         self._leading: gevent.Greenlet[..., None] | None = None
         for kind in (worker.READY, worker.LOADED, worker.ENDED, worker.FAILED):
             runner.register_message(kind, self._hear)
@@ -43,8 +43,7 @@ class Master:
     def _start(self, environment: Environment) -> None:
         self._starts += 1
         self._heard = Queue()
-        self._files = Files(self._plan)
-        self._leading = gevent.spawn(self._lead, self._plan.job(self._starts), self._files)
+        self._leading = gevent.spawn(self._lead, self._plan.job(self._starts))
 
     def revise(self, paces: Paces) -> None:
         """What is still to come of this start comes at another pace."""
@@ -55,8 +54,8 @@ class Master:
         if self._leading is not None:
             self._leading.kill(block=False)
 
-    def _lead(self, job: Job, files: Files) -> None:
-        ledger = Ledger(self._plan.variant, job.program, files.write)
+    def _lead(self, job: Job) -> None:
+        ledger = Ledger(self._plan.variant, job.program, self._files.write)
         try:
             self._lead_to_the_end(job, ledger)
         except (InvalidRun, OSError) as error:
@@ -125,6 +124,5 @@ class Master:
         self._heard.put((msg.type, msg.node_id, msg.data))
 
     def _write(self, environment: Environment, msg: Any) -> None:
-        if self._files is not None:
-            for kind, lines in msg.data.items():
-                self._files.write(kind, lines)
+        for kind, lines in msg.data.items():
+            self._files.write(kind, lines)

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from loadtests import cost, detector, held, usage
+from loadtests import cost, detector, fitness, held, usage
 from loadtests.detector import Finding, Trace
 from loadtests.gates import ADJUSTED, DISTRIBUTIONS, INFINITE
 from loadtests.sample import OUTCOMES, Row, Sample
@@ -37,13 +37,15 @@ class Lag(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Observed:
     """What one variant's run left behind: the schedule, the callers' samples, the mock's journal, the lags of the
-    gateway's event loop, if it told of any, and what the programs took of the machine."""
+    gateway's event loop, if it told of any, what the programs took of the machine, and what the load processes told of
+    themselves."""
 
     offered: Sequence[float]
     samples: Sequence[Sample]
     journal: Sequence[Attempt]
     lags: Sequence[Lag] | None = None
     uses: Sequence[Use] = ()
+    pulses: Sequence[Row] = ()
 
     @functools.cached_property
     def traces(self) -> dict[str, Trace]:
@@ -152,6 +154,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         "cost": cost.of(cohort, attempts_of, good),
         "goodput_rate": _ratio(good, seconds),
         **_meanwhile(observed, spans, seconds),
+        "generator": fitness.figures(observed.pulses, spans),
     }
 
 

@@ -98,6 +98,7 @@ def _figures() -> Row:
         **_each(gates.DISTRIBUTIONS, {"$ref": "#/$defs/distribution"}),
         **_each(gates.ADJUSTED, {"$ref": "#/$defs/adjusted"}),
         cost=_object(**_each(gates.COST, MEASURED) | {"tokens": COUNT}),
+        generator=_object(**_each(gates.GENERATOR, MEASURED) | {"sockets": COUNT}),
         outcomes=_some_of(OUTCOMES, COUNT),
         **_each(gates.USAGE, _some_of(gates.PROGRAMS, NUMBER)),
         **{gates.LAG: _object(max=MEASURED)},

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from loadtests import anonymous, byhand, contradictions, cost, gates, metrics, rotation
+from loadtests import anonymous, byhand, contradictions, cost, fitness, gates, metrics, rotation
 from loadtests.byhand import Note
 from loadtests.crowd import Crowd
 from loadtests.metrics import Observed, Series
@@ -90,26 +90,30 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     samples, journal = run.samples_of(name), run.journal_of(name)
     if run.is_anonymous(name):
         journal = anonymous.attributed(samples, journal)
-    notes = byhand.notes(run.events_of(name))
+    events = run.events_of(name)
+    notes = byhand.notes(events)
     asked = _asked(scenario.crowd(seed, name, paces=byhand.paces(notes)), samples)
     offered = [at for at, _ in asked.values()]
-    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name))
+    pulses = [event for event in events if event["event"] == "pulse"]
+    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name), pulses)
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
+    unfit = fitness.reasons(events, phases, judged, late=not scenario.load.shared)
     reasons = [
         *_distrust(run, name, judged, len(observed.samples)),
-        *(() if scenario.load.shared else _sent_late(judged, phases)),
+        *unfit.values(),
         *_never_given(observed, asked, scenario.load.user),
     ]
-    ran = bool(run.events_of(name))
+    ran = bool(events)
+    of_all = metrics.phase_figures(observed, judged, scenario.slo)
     return Variant(
         name=name,
         ran=ran,
         observed=observed,
-        phases=phases,
-        judged=metrics.phase_figures(observed, judged, scenario.slo),
-        recovery=metrics.recovery(observed, scenario),
+        phases={phase: fitness.untold(row) if phase in unfit else row for phase, row in phases.items()},
+        judged=fitness.untold(of_all) if unfit else of_all,
+        recovery=None if unfit else metrics.recovery(observed, scenario),
         reasons=[f"{name}: {reason}" for reason in reasons],
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
         notes=notes,
@@ -167,13 +171,6 @@ def _stood_still(events: Sequence[Row], judged: Sequence[Span]) -> Iterator[str]
         span = _span_of(event, judged) if event["event"] == "lag" else None
         if span and event["seconds"] > LAG_LIMIT:
             yield f"the {event['program']} stood still for {event['seconds']:.1f} s in {span.name}"
-
-
-def _sent_late(judged: Sequence[Span], phases: Row) -> Iterator[str]:
-    for span in judged:
-        worst = phases[span.name]["dispatch_lag"]["max"] or 0.0
-        if worst > LAG_LIMIT:
-            yield f"requests of {span.name} left up to {worst:.1f} s late: the generator could not keep up"
 
 
 def _asked(crowd: Crowd, samples: Sequence[Sample]) -> dict[str, tuple[float, Texts]]:

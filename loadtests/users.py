@@ -68,7 +68,7 @@ class GatewayUser(User):
         errand = Errand(arrival, terms, self._options.api_key, now)
         try:
             caller.pursue(self._http, errand, time.monotonic)
-        except gevent.GreenletExit:
+        except (gevent.GreenletExit, caller.Starved):
             errand.stop("aborted", time.monotonic())
             raise
         finally:

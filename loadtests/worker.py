@@ -9,7 +9,7 @@ from gevent.queue import Queue
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests import caller, hooks, share
+from loadtests import calibration, caller, hooks, known, share
 from loadtests.dispatcher import Dispatcher
 from loadtests.errors import LoadtestsError
 from loadtests.ledger import Batch, Ledger
@@ -49,6 +49,7 @@ class Worker:
     def _send(self, job: Job) -> None:
         hooks.allow(self._environment, job.plan.gateway)
         ledger = Ledger(job.plan.variant, job.program, self._batch.write)
+        ledger.note("calibrated", t=0.0, **known.prove(calibration.measure)._asdict())
         dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         self._rotation = dispatcher.rotation
         offset = caller.wall_offset(caller.connect(job.plan.mock))

@@ -163,7 +163,8 @@ class Misbehaving:
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
     async def _connection(self, reader: asyncio.StreamReader, wire: Wire) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(wire):
+        ends = (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError)
+        with contextlib.suppress(*ends), contextlib.closing(wire):
             while not wire.is_closing():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 method, path, _ = head.split(" ", 2)
