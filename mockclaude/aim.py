@@ -72,7 +72,9 @@ class Match:
             and (self.stream is None or self.stream == asked.stream)
             and (self.text is None or _occurs(self.text, ask.last_user_text(asked.body["messages"])))
             and (self.tool is None or any(tool.get("name") == self.tool for tool in asked.body.get("tools") or ()))
-            and all(fnmatch.fnmatchcase(facts.headers.get(name, ""), glob) for name, glob in self.header.items())
+            and all(
+                fnmatch.fnmatchcase(facts.headers.get(name.lower(), ""), glob) for name, glob in self.header.items()
+            )
         )
 
 

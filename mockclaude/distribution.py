@@ -11,7 +11,7 @@ import io
 import math
 import random
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -129,6 +129,11 @@ class Empirical:
     def draw(self, rng: random.Random) -> float:
         """One of them."""
         return rng.choice(self.values)
+
+
+def drawn(one: Distribution, rng: Callable[[], random.Random]) -> float:
+    """One number. A constant leaves nothing to chance, and making chance costs more than drawing from it."""
+    return one.value if isinstance(one, Constant) else one.draw(rng())
 
 
 DISTRIBUTIONS: Mapping[str, type[Any]] = {

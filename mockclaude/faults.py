@@ -95,14 +95,17 @@ class Status(Aim):
 
     def apply(self, run: Iterable[Chunk]) -> Iterator[Chunk]:
         """No chunk at all: the error comes first."""
+        raise self._error()
+        yield from run  # type: ignore[unreachable]  # a generator: nothing happens before the first chunk is due
+
+    def _error(self) -> Injected:
         message, known_code = wire.REFUSALS.get(self.message or "", (self.message, None))
         error_code = self.error_code or known_code
         details = None if error_code is None else {"error_code": error_code}
         error = Injected(self.code, message, self._headers(), details)
         error.html = self.body == "html"
         error.later = self.retry_after if self.retry_after_as == "date" else None
-        raise error
-        yield from run  # type: ignore[unreachable]  # a generator: nothing happens before the first chunk is due
+        return error
 
     def _headers(self) -> dict[str, str]:
         if self.retry_after_as == "absurd":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -56,9 +56,9 @@ class Profile:
             return 0.0
         return tokens / self.prefill.tokens_per_second + cached / self.prefill.cached_tokens_per_second
 
-    def tokens(self, max_tokens: int, rng: random.Random) -> int:
+    def tokens(self, max_tokens: int, rng: Callable[[], random.Random]) -> int:
         """Draw how many tokens a reply limited to `max_tokens` has."""
-        return max_tokens if self.length is None else min(round(self.length.draw(rng)), max_tokens)
+        return max_tokens if self.length is None else min(round(distribution.drawn(self.length, rng)), max_tokens)
 
 
 def _between(p50: float, p95: float) -> Distribution:

@@ -24,23 +24,24 @@ async def create(request: Request) -> Response:
     """Answer one attempt, in JSON or as a stream."""
     server: Server = request.app.state.server
     peer = request.client.port if request.client else None
-    attempt = server.open(request.headers, peer)  # on arrival: a refusal is an attempt too
+    sent = _headers(request)
+    attempt = server.open(sent, peer)  # on arrival: a refusal is an attempt too
     try:
         letter = ask.received(await _body(request, attempt))
     except ClientDisconnect:
         return Silence()
     if attempt.closed:  # the rehearsal was closed, or began anew, while the body came in
         return Silence()
-    attempt.labels = ask.labels(letter, request.headers)
+    attempt.labels = ask.labels(letter, sent)
     draw = server.draw(letter.digest, bool(attempt.labels.stream))
     headers = identity(draw.request_id)
     try:
-        asked = ask.parse(letter, request.headers, server.door)  # 400, 401, 404, 413
+        asked = ask.parse(letter, sent, server.door)  # 400, 401, 404, 413
         attempt.input_tokens = asked.input_tokens
-        headers |= server.charge(asked, attempt, request.headers)  # 429, and the ratelimit headers
-        struck = server.struck(asked, draw, attempt, request.headers)
+        headers |= server.charge(asked, attempt, sent)  # 429, and the ratelimit headers
+        struck = server.struck(asked, draw, attempt, sent)
         faults.refuse(struck)  # the status a fault asks for: it costs quota, but no slot
-        slot = server.offer(asked, draw, struck, attempt, request.headers)  # 529, or a place in the queue
+        slot = server.offer(asked, draw, struck, attempt, sent)  # 529, or a place in the queue
     except faults.Injected as error:
         attempt.refuse(error.status, server.clock.now(), by_fault=True)
         return injected(error, headers, server.clock.wall())
@@ -83,6 +84,12 @@ def injected(error: faults.Injected, headers: dict[str, str], wall: float) -> Re
     if error.html:
         return Response(error.page(), error.status, headers=error.headers, media_type="text/html")
     return refusal(error, headers)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """The headers by their names in small letters, decoded once: a dozen places look into them."""
+    raw: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
 
 
 def _content(stream: bool) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -16,12 +18,24 @@ FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
 """Those of `gen_ai.server.time_to_first_token`, and two more for a queue."""
 
 
+class _Children(NamedTuple):
+    """The metrics of one kind of attempt."""
+
+    attempts: Counter
+    read: Counter
+    tokens: Counter
+    wasted: Counter
+    seconds: Histogram
+    first_token: Histogram
+
+
 class Metrics:
     """Counts closed attempts and shows live levels. Unlisted models share a label: a caller must not invent labels."""
 
     def __init__(self, levels: Mapping[str, Callable[[], float]], faults: Callable[[], Mapping[str, float]]) -> None:
         self._registry = registry = CollectorRegistry()
         self._faults = faults
+        self._labelled = functools.cache(self._children)
         self._attempts = Counter(
             "mockclaude_attempts", "Attempts closed", ["model", "outcome", "status"], registry=registry
         )
@@ -53,18 +67,29 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count a closed attempt."""
-        model = _label(record.model)
-        self._attempts.labels(model, record.outcome, str(record.status or "none")).inc()
-        self._read.labels(model).inc(record.input_tokens)
-        self._tokens.labels(model).inc(record.output_tokens)
-        self._wasted.labels(model).inc(record.wasted_tokens)
-        self._seconds.labels(model).observe(record.ended - record.t)
+        of = self._labelled(_label(record.model), record.outcome, str(record.status or "none"))
+        of.attempts.inc()
+        of.read.inc(record.input_tokens)
+        of.tokens.inc(record.output_tokens)
+        of.wasted.inc(record.wasted_tokens)
+        of.seconds.observe(record.ended - record.t)
         if record.outcome in ("complete", "left"):
             self._queued.observe(record.queued)
         if record.first_byte is not None:
             self._first_byte.observe(record.first_byte - record.t)
         if record.first_token is not None:
-            self._first_token.labels(model).observe(record.first_token - record.t)
+            of.first_token.observe(record.first_token - record.t)
+
+    def _children(self, model: str, outcome: str, status: str) -> _Children:
+        """Looking a label up costs more than counting: it is done once for each of the few there are."""
+        return _Children(
+            self._attempts.labels(model, outcome, status),
+            self._read.labels(model),
+            self._tokens.labels(model),
+            self._wasted.labels(model),
+            self._seconds.labels(model),
+            self._first_token.labels(model),
+        )
 
     def render(self) -> bytes:
         """The text format."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
-from mockclaude import wire
+from mockclaude import distribution, wire
 from mockclaude.draw import Draw
 from mockclaude.latency import Profile
 from mockclaude.recordings import replay
@@ -71,8 +72,9 @@ def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Dr
     """
     if script.take is not None:
         return _again(ask, script.take, draw)
-    ttft = (profile.ttft.draw(draw.rng("ttft")) + profile.reading(usage.prompt - usage.read, usage.read)) * haste(ask)
-    pace = haste(ask) / max(SLOWEST, profile.pace.draw(draw.rng("pace")))
+    first = distribution.drawn(profile.ttft, partial(draw.rng, "ttft"))
+    ttft = (first + profile.reading(usage.prompt - usage.read, usage.read)) * haste(ask)
+    pace = haste(ask) / max(SLOWEST, distribution.drawn(profile.pace, partial(draw.rng, "pace")))
     usage = usage._replace(
         output=script.tokens,
         thinking=script.thinking_tokens,

@@ -10,6 +10,7 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -219,7 +220,7 @@ class Server:
 
     def _respond(self, ask: Ask, draw: Draw, headers: Mapping[str, str]) -> script.Script:
         """What to say, fitted into what the request allows; raises the `ApiError` that a responder answers with."""
-        length = self._profile(ask).tokens(ask.max_tokens, draw.rng("length"))
+        length = self._profile(ask).tokens(ask.max_tokens, partial(draw.rng, "length"))
         return responders.reply(self.conditions.responders, self._matched, Facts(0, ask, headers), draw, length)
 
     def _needs(self, ask: Ask, said: script.Script) -> float:

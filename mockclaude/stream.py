@@ -94,7 +94,7 @@ class Stream:
         except StopIteration:
             self.over = True
         except (faults.Injected, reply.Broken) as error:
-            self.ending = error
+            self.ending = error.with_traceback(None)  # it would hold the stream that holds it
             self._next = Chunk(error.at, b"")
         return not self.over
 
@@ -169,6 +169,7 @@ class Answer(Response):
             finally:
                 self._pacer.forget(stream)
                 self._slot.leave()
+                self._slot.on_drop = connection.nobody
 
     async def _granted(self, stream: Stream) -> None:
         """Wait for the slot, or for the place in the queue to be lost."""

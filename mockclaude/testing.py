@@ -45,6 +45,7 @@ class MockClaude:
             access_log=False,
             headers=EDGE,
             http=listener.Protocol,
+            proxy_headers=False,
             timeout_keep_alive=listener.KEEP_ALIVE,
             timeout_graceful_shutdown=1,
         )

@@ -84,6 +84,7 @@ def until_interrupted(application: ASGIApp, listeners: list[socket.socket], **op
             application,
             log_level="critical",  # uvicorn calls every stream cut at shutdown an error
             access_log=False,
+            proxy_headers=False,  # the journal's peer is the connection that a request came on
             timeout_keep_alive=listener.KEEP_ALIVE,
             timeout_graceful_shutdown=1,
             **options,

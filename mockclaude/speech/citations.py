@@ -35,6 +35,11 @@ def _sources(messages: Sequence[Json]) -> Iterator[Json]:
                     yield one
 
 
+def wanted(messages: Sequence[Json]) -> bool:
+    """Whether anything in them asks to be cited."""
+    return any(_wanted(block) for block in _sources(messages))
+
+
 def _wanted(block: Json) -> bool:
     asked = block.get("citations")
     return isinstance(asked, Mapping) and asked.get("enabled") is True

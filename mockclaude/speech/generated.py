@@ -46,7 +46,8 @@ def _in_words(ask: Ask, draw: Draw, length: int, thinking: int | None) -> script
     first = thoughts(ask, draw, length // THINKING_SHARE, thinking) if length else ()
     left = max(0, length - sum(thought.tokens for thought in first))
     text = content.text(draw.rng("text"), left, ask.model.token_scale, ends=whole)
-    cited = citations.cited(ask.body["messages"], draw.rng("citations"))
+    asked = ask.body["messages"]
+    cited = citations.cited(asked, draw.rng("citations")) if citations.wanted(asked) else ()
     blocks = (*first, script.Text(text, left, cited)) if left else first
     return script.Script(blocks, "end_turn" if whole else "max_tokens")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mockclaude.app import BESIDES
 
 KEY = {"x-api-key": "k", "anthropic-version": "2026-10-21"}
-PATHS = [path for _, path, _ in BESIDES]
-FILLED = [(method, re.sub(r"\{\w+\}", "some_id", path)) for method, path, _ in BESIDES]
+PATHS = [path for _, path in BESIDES]
+FILLED = [(method, re.sub(r"\{\w+\}", "some_id", path)) for method, path in BESIDES]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
 
 

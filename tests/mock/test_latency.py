@@ -41,7 +41,7 @@ def test_no_wait_at_all_can_be_asked_for():
     ("output_tokens", "max_tokens", "length"), [(None, 120, 120), (50, 120, 50), (500, 120, 120), (0, 120, 0)]
 )
 def test_a_reply_is_as_long_as_configured_but_never_longer_than_max_tokens(output_tokens, max_tokens, length):
-    assert Profile.of(0.1, 0.1, 10, output_tokens).tokens(max_tokens, random.Random(1)) == length
+    assert Profile.of(0.1, 0.1, 10, output_tokens).tokens(max_tokens, lambda: random.Random(1)) == length
 
 
 @pytest.mark.parametrize("family", ["fable", "mythos"])
@@ -192,7 +192,7 @@ def test_a_drawn_length_never_exceeds_max_tokens():
     profile = latency.parse({"output_tokens": {"distribution": "exponential", "mean": 100}})["haiku"]
     rng = random.Random(1)
 
-    lengths = [profile.tokens(150, rng) for _ in range(1000)]
+    lengths = [profile.tokens(150, lambda: rng) for _ in range(1000)]
 
     assert max(lengths) == 150
     assert len(set(lengths)) > 50
