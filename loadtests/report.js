@@ -1,7 +1,7 @@
 // Draws the charts: one per kind and variant, on a common scale per kind, with phases shaded and faults marked.
 "use strict";
 (() => {
-  const { variants, slo } = JSON.parse(document.getElementById("data").textContent);
+  const { variants, slo, curves } = JSON.parse(document.getElementById("data").textContent);
   const HEIGHT = 210;
   const all = Object.values(variants);
   const KINDS = {
@@ -103,14 +103,14 @@
   }
 
   function options(kind, source, lines, width) {
-    const format = kind === "latency" ? seconds : plain;
+    const timed = kind === "latency" || kind === "distribution", format = timed ? seconds : plain;
     const axis = { stroke: () => color("muted"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: () => color("grid"), width: 1 } };
     return {
       width, height: HEIGHT, padding: [22, 16, 0, 0],
       scales: { x: { time: false, range: (u, a, b) => (b - a >= end - 3 ? [0, end] : [a, b]) }, y: { range: [0, top(kind, lines)] } },
       axes: [
         { ...axis, size: 26, gap: 4, space: 46, values: (u, ticks) => ticks.map((t) => `${t} s`) },
-        { ...axis, size: 38, gap: 4, values: (u, ticks) => ticks.map((v) => (kind === "latency" ? `${v} s` : `${v}`)) },
+        { ...axis, size: 38, gap: 4, values: (u, ticks) => ticks.map((v) => (timed ? `${v} s` : `${v}`)) },
       ],
       series: [
         { label: "at", value: (u, v) => (v === null ? "–" : `${v} s`) },
@@ -126,11 +126,35 @@
     };
   }
 
+  // The n-th nine stands as far from the one before as that from its own: what a mean hides has half of the width.
+  const percentile = (nines) => `${+(100 * (1 - 10 ** -nines)).toFixed(Math.max(0, Math.ceil(nines) - 1))} %`;
+
+  function spread(box, width) {
+    const { variant, clock } = box.dataset, { nines, lines } = curves[variant];
+    const sent = clock === "e2e" ? "service_time" : "ttft_sent";
+    const drawn = [[`${clock}_adjusted`, "with failures", "orange"], [clock, "from the intended start", "blue"], [sent, "from the send", "blue", [2, 3]]];
+    const { series, axes, legend, ...rest } = options("distribution", { phases: [], faults: [], marks: [] }, drawn, width);
+    const every = drawn.flatMap(([key]) => Object.values(curves).flatMap((each) => each.lines[key] ?? []));
+    return new uPlot({
+      ...rest, legend, series: [{ ...series[0], label: "percentile", value: (u, v) => (v === null ? "–" : percentile(v)) }, ...series.slice(1)],
+      scales: { x: { time: false, range: (u, a, b) => (b - a >= nines.at(-1) - 0.01 ? [0, nines.at(-1) || 1] : [a, b]) }, y: { range: [0, highest(every) * 1.1 || 1] } },
+      axes: [{ ...axes[0], splits: (u, i, a, b) => [0.30103, 1, 1.30103, 2, 3, 4, 5].filter((at) => at >= a && at <= b), values: (u, at) => at.map(percentile) }, axes[1]],
+      cursor: { ...rest.cursor, sync: { key: "distribution" } },
+    }, [nines, ...drawn.map(([key]) => lines[key])], box);
+  }
+
   function draw() {
     plots.forEach((plot) => plot.destroy());
     plots = [];
     for (const box of document.querySelectorAll(".plot")) {
       const { kind, variant } = box.dataset, source = variants[variant];
+      if (kind === "distribution") {
+        box.replaceChildren();
+        const plot = spread(box, box.clientWidth);
+        box.onkeydown = (event) => step(event, plot);
+        plots.push(plot);
+        continue;
+      }
       const lines = KINDS[kind].filter(([key]) => seen(key));
       box.replaceChildren();
       if (!source.t.length || !lines.length) {
@@ -148,7 +172,9 @@
     if (!by) return;
     event.preventDefault();
     const t = plot.data[0], at = Math.min(Math.max((plot.cursor.idx ?? -by) + by, 0), t.length - 1);
-    for (const each of plots) each.setCursor({ left: each.valToPos(t[at], "x"), top: 0 });
+    for (const each of plots.filter((other) => other.cursor.sync.key === plot.cursor.sync.key)) {
+      each.setCursor({ left: each.valToPos(t[at], "x"), top: 0 });
+    }
   }
 
   function fit() {

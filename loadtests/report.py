@@ -10,15 +10,18 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
 from loadtests import story
+from loadtests.evidence import Evidence
 from loadtests.gates import ADJUSTED, DISTRIBUTIONS
 from loadtests.metrics import Series
 from loadtests.sample import OUTCOMES, Row
+from loadtests.slowest import Slow, Step
 
 HERE = Path(__file__).parent
 INLINED = {
@@ -28,6 +31,7 @@ INLINED = {
     "uplot_js": "vendor/uPlot.iife.min.js",
     "uplot_licence": "vendor/uPlot.LICENSE",
 }
+NOTHING: Mapping[str, Evidence] = MappingProxyType({})
 QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max")
 
 
@@ -42,23 +46,38 @@ def template(name: str) -> jinja2.Template:
     ).get_template(name)
 
 
-def render(summary: Row, series: Mapping[str, Series], *, about: str, command: str) -> str:
-    """The page of one run. `summary` is summary.json, `command` the line that reproduces the run."""
+def render(
+    summary: Row,
+    series: Mapping[str, Series],
+    evidence: Mapping[str, Evidence] = NOTHING,
+    *,
+    about: str,
+    command: str,
+    config: str = "",
+) -> str:
+    """The page of one run. `summary` is summary.json, `command` the line that reproduces the run, `config` the scenario
+    with all its defaults."""
     page = template("report.html.j2")
     slo = {name: limit for name, limit in (summary.get("slo") or {}).items() if limit is not None}
     variants: Row = summary["variants"]
+    curves = {name: each.curves for name, each in evidence.items() if each.curves["lines"]}
     return page.render(
         {name: Markup((HERE / path).read_text("utf-8")) for name, path in INLINED.items()},
         run=summary,
         about=about,
         command=command,
-        data=embedded({"variants": series, "slo": slo}),
+        data=embedded({"variants": series, "slo": slo, "curves": curves}),
         slo=[f"{metric.upper()} ≤ {story.measure(metric, limit)}" for metric, limit in slo.items()],
         score=_score(summary),
         stories=[(name, variants[name].get("verdict"), story.tell(name, summary, series)) for name in variants],
         comparison=_comparison(variants, series),
         gates=summary.get("gates") or [],
         series=series,
+        curves=curves,
+        evidence=evidence,
+        config=config,
+        waterfalls={name: waterfall(each.slowest) for name, each in evidence.items()},
+        costs=list(_costs(summary)),
         outcomes=_outcomes(variants),
         percentiles=list(_percentiles(variants)),
         quantiles=QUANTILES,
@@ -131,6 +150,10 @@ def _hundredths(value: float | None) -> str:
     return story.DASH if value is None else f"{value:.2f}"
 
 
+def _per_thousand(usd: float | None) -> str:
+    return story.dollars(usd, 1000)
+
+
 TTFT = Figure("TTFT p95", ("ttft", "p95"), story.duration, 0.05)
 FIGURES = (
     Figure("goodput ratio", ("goodput_ratio",), story.percent, 0.015, higher_is_better=True),
@@ -140,6 +163,7 @@ FIGURES = (
     Figure("E2E p95", ("e2e", "p95"), story.duration, 0.1),
     Figure("E2E p99", ("e2e", "p99"), story.duration, 0.1),
     TTFT,
+    Figure("cost of 1,000 good", ("cost", "usd_per_good"), _per_thousand, 0.00005),
     Figure("wasted output tokens", ("wasted_output_tokens",), story.number, 500),
 )
 RECOVERY = Figure("recovery", ("recovery_s",), story.duration, 1)
@@ -205,6 +229,37 @@ def _cells(variants: Row) -> Iterator[tuple[str, str, story.Cell]]:
     for name, variant in variants.items():
         for phase, cell in (variant.get("phases") or {}).items():
             yield name, phase, cell
+
+
+def _costs(summary: Row) -> Iterator[tuple[str, str, story.Cell]]:
+    """The judged phases of each variant, then all of them together."""
+    judged = [phase["name"] for phase in summary.get("phases") or [] if phase["judge"]]
+    for name, variant in summary["variants"].items():
+        for phase in judged:
+            yield name, phase, variant["phases"].get(phase) or {}
+        if len(judged) > 1:
+            yield name, "all judged", variant.get("judged") or {}
+
+
+class Bar(NamedTuple):
+    """A stretch of a request's life, in percent of the longest one shown."""
+
+    kind: str
+    left: float
+    width: float
+
+
+def waterfall(slow: Sequence[Slow]) -> list[list[list[Bar]]]:
+    """For each request a row of bars for each attempt: its wait in Claude's queue, then its work; all on one scale."""
+    whole = max((max(each.e2e, *(step.ended for step in each.steps), 1e-9) for each in slow), default=1.0)
+    return [[list(_bars(step, whole)) for step in each.steps] for each in slow]
+
+
+def _bars(step: Step, whole: float) -> Iterator[Bar]:
+    kind = "complete" if step.how == "complete" else "left" if step.how.startswith("left") else "failed"
+    for each, start, end in (("queue", step.came, step.began), (kind, step.began, step.ended)):
+        if end > start or each != "queue":
+            yield Bar(each, round(100 * max(0.0, start) / whole, 2), round(max(0.4, 100 * (end - start) / whole), 2))
 
 
 def _outcomes(variants: Row) -> Row:

@@ -280,12 +280,13 @@ def expected_seconds(scenario: Scenario, variants: Sequence[str]) -> float:
 def judge(run: RunDir) -> Row:
     """Read the run's folder, write summary.json, figures.csv and report.html into it, and return the summary."""
     about, scenario = run.read_about()
-    found, series = summary.build(run)
-    summary.write(run, found)
-    run.figures.write_text(figures.to_csv(found), encoding="utf-8")
-    page = report.render(found, series, about=scenario.about, command=about.command)
+    judged = summary.build(run)
+    summary.write(run, judged.summary)
+    run.figures.write_text(figures.to_csv(judged.summary), encoding="utf-8")
+    config = run.scenario.read_text(encoding="utf-8")
+    page = report.render(*judged, about=scenario.about, command=about.command, config=config)
     run.report.write_text(page, encoding="utf-8")
-    return found
+    return judged.summary
 
 
 def machine() -> Row:

@@ -4,10 +4,12 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from loadtests import anonymous, byhand, contradictions, cost, fitness, gates, metrics, rotation
+from loadtests import anonymous, byhand, contradictions, cost, evidence, fitness, gates, metrics, rotation
 from loadtests.byhand import Note
 from loadtests.crowd import Crowd
+from loadtests.evidence import Evidence
 from loadtests.metrics import Observed, Series
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
@@ -44,8 +46,16 @@ class Variant:
         return gates.value(self.phases[phase] if phase else self.judged, metric)
 
 
-def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
-    """summary.json and each variant's series, from the raw files alone."""
+class Judged(NamedTuple):
+    """summary.json, and what a report shows besides it of each variant."""
+
+    summary: Row
+    series: dict[str, Series]
+    evidence: dict[str, Evidence]
+
+
+def build(run: RunDir) -> Judged:
+    """A run judged from its raw files alone."""
     about, scenario = run.read_about()
     variants = [read_variant(run, name, scenario, about.seed) for name in about.variants]
     expectations = [_judge_expectation(expectation, variants) for expectation in scenario.expect]
@@ -70,7 +80,12 @@ def build(run: RunDir) -> tuple[Row, dict[str, Series]]:
         "machine": about.machine,
         "versions": about.versions,
     }
-    return summary, {variant.name: _series(variant, scenario.of(variant.name)) for variant in variants}
+    own = [(variant, scenario.of(variant.name)) for variant in variants]
+    return Judged(
+        summary,
+        {variant.name: _series(variant, met) for variant, met in own},
+        {variant.name: evidence.gather(run, variant.name, variant.observed, met) for variant, met in own},
+    )
 
 
 def _series(variant: Variant, scenario: Scenario) -> Series:

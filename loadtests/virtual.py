@@ -206,7 +206,7 @@ class _Rehearsal:
         with self._run.samples.open("a") as self._samples:
             reset = await self._control("POST", "/_mock/reset")
             t0 = asyncio.get_running_loop().time()
-            self._note("started", wall=reset["wall"], suffix="")
+            self._note("started", wall=reset["wall"], suffix="", clock="virtual")
             loop = OpenLoop(gateway, self._scenario, t0, self._take, self._note)
             async with beside(self._tick()):
                 await loop.walk(self._scenario.crowd(self._seed, self._variant), self._variant, self._seed)

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from loadtests import report, story
+from loadtests.evidence import Evidence, Excerpt
+from loadtests.excerpt import Line
+from loadtests.slowest import Slow, Step
 
 LINES = ("offered", "goodput", "attempts", "inflight", "running", "queued", "slots")
 LATENCIES = ("ttft_p50", "ttft_p95", "e2e_p50", "e2e_p95")
@@ -431,3 +434,77 @@ def test_only_all_of_it_is_100_percent(ratio: float | None, shown: str):
 )  # fmt: skip
 def test_a_measure_has_the_unit_of_its_metric(metric: str, value: float | None, shown: str):
     assert story.measure(metric, value).replace("\u202f", " ") == shown
+
+
+# -- what stands behind the figures
+
+
+def some_evidence(evil: str = "") -> dict[str, Evidence]:
+    """Of a variant whose one request needed three attempts, and of one that sent nothing."""
+    steps = (Step(0.0, 0.0, 0.1, "529", 0), Step(0.6, 1.8, 3.6, "left", 120), Step(4.0, 4.0, 6.0, "complete", 120))
+    slow = Slow(f"naive-1-000159{evil}", "dip", 16.79, 0.25, 6.0, "complete", evil or None, steps)
+    lines = [
+        Line(14.9, "info", "attempt", "naive-1-000001", "outcome=complete"),
+        Line(15.1, "warning", "breaker_opened", "naive-1-000159", f"why=timeout{evil}"),
+    ]
+    drawn = {name: [1.0, 1.2, None] for name in ("e2e", "e2e_adjusted", "service_time", "service_time_adjusted")}
+    whole = Evidence({"nines": [0.0, 0.5, 1.0], "lines": drawn}, [slow], [Excerpt("the trigger begins", 15.0, lines)])
+    return {"naive": whole, "fixed": Evidence({"nines": [], "lines": {}}, [], [])}
+
+
+def a_page_with_evidence(evil: str = "", **options: str) -> Page:
+    summary, series = a_storm()
+    return Page(report.render(summary, series, some_evidence(evil), about="", command=COMMAND, **options))
+
+
+def test_the_slowest_requests_are_shown_with_their_attempts():
+    text = a_page_with_evidence().text
+
+    assert "naive-1-000159 dip 16.79 s 0.25 s 6 s complete" in text
+    assert "at 0.00 s, 529 at 0.10 s" in text
+    assert "at 0.60 s, queued 1.20 s, left at 3.60 s, 120 tokens" in text
+
+
+def test_a_bar_is_as_long_as_its_attempt_on_a_common_scale():
+    [[refused, left, complete]] = report.waterfall(some_evidence()["naive"].slowest)
+
+    assert refused == [("failed", 0.0, 1.67)]
+    assert left == [("queue", 10.0, 20.0), ("left", 30.0, 30.0)]
+    assert complete == [("complete", 66.67, 33.33)]
+
+
+def test_the_log_says_where_the_moment_was():
+    page = a_page_with_evidence()
+
+    assert (
+        "the trigger begins, at 15.00 s 14.90 s attempt naive-1-000001 outcome=complete 15.10 s breaker_op" in page.text
+    )
+
+
+def test_what_a_run_cost_is_told_by_phase_and_as_a_whole():
+    summary, series = a_storm()
+    cost = {"tokens": 36055, "usd": 0.157495, "wasted_usd": 0.156249, "usd_per_good": 0.0787475}
+    summary["phases"] = [{"name": name, "seconds": 8, "judge": name in JUDGED} for name in SPANS]
+    for variant in summary["variants"].values():
+        for cell in (*variant["phases"].values(), variant.setdefault("judged", a_phase(38, 0.5, 2.0, 1.0))):
+            cell["cost"] = cost | {"tokens_per_good": None}
+
+    text = Page(a_page(summary, series)).text
+
+    assert "naive all judged 304 608 2 – 36 055 – $0.16 $0.16 $78.75" in text
+
+
+def test_the_configuration_and_what_is_hostile_in_the_evidence_is_text():
+    evil = "</script><img src=x onerror=alert(1)>"
+
+    page = a_page_with_evidence(evil, config=f"about: {evil}")
+
+    assert "img" not in page.tags
+    assert page.text.count(evil) == 4
+
+
+def test_without_evidence_its_sections_are_left_out():
+    text = Page(a_page(*a_storm())).text
+
+    for title in ("The slowest requests", "What the gateway logged", "percentile by percentile", "all its defaults"):
+        assert title not in text

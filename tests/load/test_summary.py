@@ -304,7 +304,7 @@ def test_a_run_that_was_steered_by_hand_says_what_was_done(both: Written):
     for note in (Note(3.0, "529 overloaded", opens="fault status"), Note(4.0, "a deploy", harmless=True)):
         both.event("fixed", byhand.EVENT, **note.to_row())
 
-    found, series = summary.build(both.run)
+    found, series, _ = summary.build(both.run)
 
     assert found["steered"] == ["fixed: at 3.0 s: 529 overloaded"]
     assert series["fixed"]["faults"][-1] == {"start": 3.0, "end": 16.0, "label": "529 overloaded"}

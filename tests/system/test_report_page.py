@@ -40,6 +40,22 @@ def test_every_chart_is_drawn_without_a_complaint_and_without_asking_anybody(tab
     assert len([url for url in tab.requested if url.startswith("file:")]) == 1
 
 
+def test_the_evidence_is_drawn_and_fits_a_phone(tab, tmp_path: Path):
+    path = tmp_path / "report.html"
+    summary, series = FAKES["a_storm"]()
+    evidence = FAKES["some_evidence"]()
+    path.write_text(report.render(summary, series, evidence, about="", command="x", config="about: x"), "utf-8")
+
+    tab.open(path.as_uri(), width=390)
+
+    assert tab.evaluate(DRAWN) == 10
+    assert tab.evaluate(TOO_WIDE) == 0
+    legend = tab.evaluate("document.querySelector('[data-kind=distribution]').textContent")
+    assert "from the intended start" in legend and "from the send" in legend and "with failures" in legend
+    assert tab.evaluate("[...document.querySelectorAll('.track .bar')].every((bar) => bar.clientWidth > 0)")
+    assert tab.complaints == []
+
+
 def test_ttft_has_no_line_where_nothing_streams(tab, page: Path):
     tab.open(page.as_uri(), width=1440)
 
