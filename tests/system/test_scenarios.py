@@ -19,6 +19,7 @@ maps:
 """
 
 
+@pytest.mark.virtual
 @pytest.mark.timeout(600)
 def test_dead_work_takes_over_where_the_closed_form_says(loadtests):
     short = ["--set", "phases.before.seconds=1", "--set", "phases.after.seconds=8"]

@@ -24,13 +24,15 @@ variants:
   naive: {preset: naive, attempt_timeout: 1}
 """
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.mark.virtual
 @pytest.mark.parametrize("name", EITHER)
 def test_every_scenario_passes_on_virtual_time_with_its_books_in_balance(loadtests, name: str):
     command = loadtests("run", name, "--clock", "virtual", "--out", "run")
 
-    assert command.end(90) == 0, command.output()
+    assert command.end(240) == 0, command.output()
 
     summary = command.summary()
     assert (summary["verdict"], summary["findings"]) == ("pass", [])
@@ -44,20 +46,21 @@ def burn(seconds: float) -> None:
         pass
 
 
+@pytest.mark.virtual
 @pytest.mark.parametrize("name", ["retry_storm", "rough"])
 def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_hash_seed(loadtests, tmp_path, name):
     (tmp_path / "rough.yaml").write_text(ROUGH)
     file = str(tmp_path / "rough.yaml") if name == "rough" else name
     options = ["run", file, "--clock", "virtual", "--out", "run", "--seed", "7"]
     quiet = loadtests(*options, env={"PYTHONHASHSEED": "1"})
-    assert quiet.end(90) == 0, quiet.output()
-    burners = [multiprocessing.get_context("spawn").Process(target=burn, args=(60,)) for _ in range(4)]
+    assert quiet.end(240) == 0, quiet.output()
+    burners = [multiprocessing.get_context("spawn").Process(target=burn, args=(240,)) for _ in range(4)]
     for burner in burners:
         burner.start()
 
     try:
         busy = loadtests(*options, env={"PYTHONHASHSEED": "2"})
-        assert busy.end(90) == 0, busy.output()
+        assert busy.end(240) == 0, busy.output()
     finally:
         for burner in burners:
             burner.kill()
@@ -69,12 +72,13 @@ def test_two_runs_are_the_same_to_the_byte_on_a_busy_machine_and_under_another_h
     quiet.check_the_books()
 
 
+@pytest.mark.virtual
 def test_the_rough_scenario_is_rough(loadtests, tmp_path):
     (tmp_path / "rough.yaml").write_text(ROUGH)
 
     command = loadtests("run", str(tmp_path / "rough.yaml"), "--clock", "virtual", "--out", "run")
 
-    assert command.end(60) == 0
+    assert command.end(240) == 0
     for variant in command.summary()["variants"].values():
         outcomes = variant["phases"]["all"]["outcomes"]
         assert outcomes["complete"] > 10 and outcomes["timeout"] > 100
@@ -98,26 +102,29 @@ def test_a_signal_ends_a_run_on_virtual_time(loadtests, tmp_path, number: signal
     assert "the run was interrupted" in report.output()
 
 
+@pytest.mark.virtual
 def test_another_seed_is_another_run(loadtests):
     short = ["--clock", "virtual", "--out", "run", "--set", "phases.steady.seconds=3"]
     commands = [loadtests("run", "smoke", *short, "--seed", seed) for seed in ("1", "2")]
 
-    assert [command.end(60) for command in commands] == [0, 0]
+    assert [command.end(240) for command in commands] == [0, 0]
 
     assert (
         commands[0].run.joinpath("samples.jsonl").read_text() != commands[1].run.joinpath("samples.jsonl").read_text()
     )
 
 
+@pytest.mark.virtual
 def test_a_slow_claude_fails_smoke_on_virtual_time_too(loadtests):
     slow = ["--set", "mock.latency.ttft.p50=2", "--set", "mock.latency.ttft.p95=4"]
 
     command = loadtests("run", "smoke", "--clock", "virtual", "--out", "run", *slow)
 
-    assert command.end(60) == 1
+    assert command.end(240) == 1
     assert 'gate "ttft.p95 < 1.5" failed' in command.output()
 
 
+@pytest.mark.virtual
 @pytest.mark.parametrize(
     ("change", "clock", "said"),
     [
@@ -129,19 +136,21 @@ def test_a_slow_claude_fails_smoke_on_virtual_time_too(loadtests):
 def test_a_scenario_that_cannot_run_on_a_clock_says_why(loadtests, change: str, clock: str, said: str):
     command = loadtests("run", "smoke", "--clock", clock, "--set", change, "--out", "run")
 
-    assert command.end(20) == 2
+    assert command.end(240) == 2
     assert said in command.output()
     assert not command.run.exists()
 
 
+@pytest.mark.virtual
 def test_virtual_time_sees_no_setting_of_the_callers_shell(loadtests):
     hostile = {"GATEWAY_ATTEMPT_TIMEOUT": "0.01", "ANTHROPIC_AUTH_TOKEN": "real", "HTTPS_PROXY": "http://192.0.2.1:1"}
 
     command = loadtests("run", "smoke", "--clock", "virtual", "--out", "run", env=hostile)
 
-    assert command.end(60) == 0, command.output()
+    assert command.end(240) == 0, command.output()
 
 
+@pytest.mark.virtual
 def test_an_hour_is_rehearsed_in_minutes(loadtests, tmp_path):
     """A tenth of it here; the whole hour took 61 s of one core where it was measured."""
     hour = tmp_path / "hour.yaml"
@@ -152,15 +161,16 @@ def test_an_hour_is_rehearsed_in_minutes(loadtests, tmp_path):
 
     command = loadtests("run", str(hour), "--out", "run")
 
-    assert command.end(90) == 0, command.output()
+    assert command.end(240) == 0, command.output()
 
 
+@pytest.mark.virtual
 def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
     plane = ["--x", "load.rate=2:10:2", "--y", "phases.dip.seconds=1:8:2", "--seeds", "1"]
 
     command = loadtests("map", "retry_storm", *plane, "--out", "run")
 
-    assert command.end(90) == 0, command.output()
+    assert command.end(240) == 0, command.output()
     row = json.loads((command.run / "map-1.json").read_text())
     assert {(cell["x"], cell["y"]): cell["collapsed"] for cell in row["cells"]} == {
         (2, 1): 0.0,
@@ -172,6 +182,7 @@ def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
     assert command.leftovers() == []
 
 
+@pytest.mark.virtual
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -184,7 +195,7 @@ def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
 def test_a_map_that_makes_no_sense_is_refused_before_hours_go_into_it(loadtests, arguments: list[str], said: str):
     command = loadtests("map", "retry_storm", *arguments, "--out", "run")
 
-    assert command.end(30) == 2
+    assert command.end(240) == 2
     assert said in command.output()
     assert not command.run.exists()
 
