@@ -11,7 +11,7 @@ new process; the error says so. Each variant of a run has a fresh one anyway.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -86,6 +86,16 @@ class Toxiproxy:
         self._hops[name] = Hop(name, made["listen"], made["upstream"], made["enabled"])
         self._toxics[name] = ()
         return self._hops[name]
+
+    def adopt(self, names: Iterable[str]) -> None:
+        """These hops are somebody else's, who goes on with them: they are there, and as they should be."""
+        there = self.hops()
+        for name in sorted(names):
+            if name not in there:
+                raise ToxiproxyError(f'no hop "{name}" at {self.url}; there are: {", ".join(sorted(there)) or "none"}')
+            if found := [str(toxic["name"]) for toxic in self.toxics(name)]:
+                raise ToxiproxyError(f'hop "{name}" at {self.url} has {", ".join(found)} already; remove it first')
+            self._hops[name], self._toxics[name] = there[name], ()
 
     def close(self, name: str) -> None:
         """The hop is gone, with its toxics and its connections."""
@@ -188,7 +198,7 @@ class Toxiproxy:
 def hop(server: Toxiproxy, name: str, upstream: str, listen: str = "127.0.0.1:0") -> Iterator[Hop]:
     """A hop that is gone afterwards, with all that was put on it."""
     opened = server.open(name, upstream, listen)
-    with _undone(lambda: server.close(name)):
+    with undone(lambda: server.close(name)):
         yield opened
 
 
@@ -196,13 +206,13 @@ def hop(server: Toxiproxy, name: str, upstream: str, listen: str = "127.0.0.1:0"
 def harmed(server: Toxiproxy, name: str, *toxics: Toxic) -> Iterator[None]:
     """The hop has these toxics meanwhile, and those that it had before afterwards."""
     before = server.in_force(name)
-    with _undone(lambda: server.put(name, before)):
+    with undone(lambda: server.put(name, before)):
         server.put(name, toxics)
         yield
 
 
 @contextlib.contextmanager
-def _undone(undo: Callable[[], object]) -> Iterator[None]:
+def undone(undo: Callable[[], object]) -> Iterator[None]:
     """`undo` in any case. What went wrong first is what is told; a failure to undo only when nothing else failed."""
     try:
         yield

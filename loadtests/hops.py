@@ -3,10 +3,11 @@
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from loadtests import chaos, doctor, nginx, stack
-from loadtests.chaos import Change, Driver, Toxiproxy
+from loadtests.chaos import Change, Driver, Toxiproxy, ToxiproxyError
 from loadtests.client import KEY
 from loadtests.doctor import Here, Tool
 from loadtests.document import Tree
@@ -34,7 +35,8 @@ class Stack:
         self.gateway = Service(aim, self._log("target")) if aim else Program("gateway", self._log("gateway"))
         self.nginx = [self._an_nginx(name) for name in _names(between.nginx)]
         self.egress = self._an_nginx("nginx-egress") if between.egress else None
-        self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops else None
+        self._theirs = aim.toxiproxy if aim and between.hops else None
+        self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops and not self._theirs else None
         self.redis = Program("redis", self._log("redis")) if between.redis else None
         self.driver: Driver | None = None
         self._began: float | None = None
@@ -48,12 +50,10 @@ class Stack:
 
     def start(self, mock: Row, gateway: Tree) -> None:
         """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
-        beyond = [*sorted(self._between.hops & {"claude", "redis"}), *(["egress"] if self._between.egress else [])]
-        if self._aim is not None and not self._aim.starts and beyond:
-            raise CannotRun(
-                f"--target: hop {beyond[0]} lies behind it; give its file a start command, which is told where"
-            )
+        self._demand_a_way()
         self._start_mock(mock)
+        if self._theirs is not None:
+            self.driver = Driver(_adopted(self._theirs, self._between.hops), steps(self._between.entries))
         if self.toxiproxy is not None:
             program = _installed(doctor.TOXIPROXY)
             self.toxiproxy.start_other(lambda port: chaos.command(program, port))
@@ -98,6 +98,19 @@ class Stack:
     def stop(self) -> None:
         stack.stop(*self.programs)
 
+    def let_go(self) -> None:
+        """A Toxiproxy that goes on without us has nothing of ours. Raises ToxiproxyError."""
+        if self._theirs is not None and self.driver is not None:
+            self.driver.undo()
+
+    def _demand_a_way(self) -> None:
+        """What runs already cannot be told to go through hops of ours. Raises CannotRun."""
+        hops = self._between.hops - {"caller", "gateway"} if self._theirs is None else ()
+        behind = [*sorted(hops), *(["egress"] if self._between.egress else [])]
+        if self._aim is not None and not self._aim.starts and behind:
+            text = "give its file a start command, which is told where, or --toxiproxy URL where the hop is"
+            raise CannotRun(f"--target: {behind[0]} lies behind what runs already; {text}")
+
     def _an_nginx(self, name: str) -> Program:
         """What it says goes where it writes its own log."""
         return Program(name, self._log(name).with_suffix("") / "error.log")
@@ -115,7 +128,7 @@ class Stack:
 
     def _through(self, hop: str, behind: str) -> str:
         """The address (host:port) by which the one before reaches the one `behind`: of a hop, if there is one."""
-        if self.driver is None or hop not in self._between.hops:
+        if self.driver is None or self._theirs is not None or hop not in self._between.hops:
             return behind
         return self.driver.server.open(hop, behind).listen
 
@@ -129,6 +142,15 @@ def environment(settings: Tree, claude: str, redis: str | None = None) -> dict[s
         "ANTHROPIC_API_KEY": "sk-mock",
         "VALID_API_KEYS": KEY,
     }
+
+
+def _adopted(url: str, hops: Iterable[str]) -> Toxiproxy:
+    try:
+        server = Toxiproxy(url)
+        server.adopt(hops)
+    except ToxiproxyError as error:
+        raise CannotRun(f"--toxiproxy: {error}") from None
+    return server
 
 
 def _names(proxies: tuple[Nginx, ...]) -> list[str]:

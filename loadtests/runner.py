@@ -16,7 +16,7 @@ import psutil
 import requests
 
 from loadtests import canary, client, crew, figures, report, rundir, stack, summary, usage
-from loadtests.chaos import ToxiproxyError
+from loadtests.chaos import ToxiproxyError, undone
 from loadtests.crew import ALONE, Crew
 from loadtests.document import Document
 from loadtests.errors import CannotRun, InvalidRun, ScenarioError
@@ -91,16 +91,17 @@ class Rehearsal:
     @contextlib.contextmanager
     def started(self) -> Iterator[Mock]:
         """Mock and gateway up and proven to be joined: a canary sent to the gateway is in the mock's journal."""
-        try:
-            self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
-            witness = Mock(self.mock.url)
-            if self.aim:
-                self._prove_the_target(self.aim, witness)
-            else:
-                canary.prove(self.variant, self.stack.entrance, witness, self.scenario.load)
-            yield witness
-        finally:
-            stack.stop(self.load, *self.workers, *self.stack.programs)
+        with undone(self.stack.let_go):
+            try:
+                self.stack.start(self._mock_config(), self.scenario.gateway_settings(self.variant))
+                witness = Mock(self.mock.url)
+                if self.aim:
+                    self._prove_the_target(self.aim, witness)
+                else:
+                    canary.prove(self.variant, self.stack.entrance, witness, self.scenario.load)
+                yield witness
+            finally:
+                stack.stop(self.load, *self.workers, *self.stack.programs)
 
     def _mock_config(self) -> Row:
         return {"seed": self.seed, **self.scenario.mock_config()}

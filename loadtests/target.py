@@ -112,13 +112,15 @@ class Target(Section):
 @dataclasses.dataclass(frozen=True)
 class Aim:
     """A target, and what the command line says beside it. `folder`: where its commands are run. `permissions`: the
-    spend guard's options that were given."""
+    spend guard's options that were given. `toxiproxy`: the control plane of one that runs already and has the hops of
+    the scenario's network."""
 
     target: Target
     mock: str | None = None
     key: str = client.KEY
     folder: Path = Path()
     permissions: tuple[str, ...] = ()
+    toxiproxy: str | None = None
 
     @property
     def starts(self) -> bool:
@@ -130,6 +132,7 @@ def aim(
     mock: str | None = None,
     key: str = client.KEY,
     *,
+    toxiproxy: str | None = None,
     allow_remote: bool = False,
     i_will_pay: bool = False,
     environment: Mapping[str, str] = os.environ,
@@ -144,16 +147,18 @@ def aim(
     if mock is None and target.start is None:
         raise CannotRun("--target needs --mock URL: the mock it speaks to is the witness of the run")
     permitted = {"--allow-remote": allow_remote, "--i-will-pay": i_will_pay}
-    gateway, *others = (
+
+    def allowed(url: str) -> str:
         guard.check(url.replace(PORT, "0"), allow_remote=allow_remote, i_will_pay=i_will_pay)
-        for url in (target.url, *([mock] if mock else []))
-    )
+        return url.rstrip("/")
+
     return Aim(
-        target.model_copy(update={"url": target.url.rstrip("/") if PORT in target.url else gateway}),
-        others[0] if others else None,
+        target.model_copy(update={"url": allowed(target.url)}),
+        mock and allowed(mock),
         target.key(key),
         folder.resolve(),
         tuple(name for name, on in permitted.items() if on),
+        toxiproxy and allowed(toxiproxy),
     )
 
 

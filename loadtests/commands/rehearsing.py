@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,11 @@ def prepare(
     return experiment, variants
 
 
-def demand(name: str, experiment: Scenario, variants: list[str]) -> None:
-    """Raises CannotRun when what these variants need beside our own programs is not installed: how to get it."""
-    doctor.demand(Path(name).stem, experiment.programs(variants), Here(os.environ))
+def demand(name: str, experiment: Scenario, variants: list[str], here: Sequence[str] = ()) -> None:
+    """Raises CannotRun when what these variants need beside our own programs and what is `here` already is not
+    installed: how to get it."""
+    wanted = [program for program in experiment.programs(variants) if program not in here]
+    doctor.demand(Path(name).stem, wanted, Here(os.environ))
 
 
 def rehearse_on(clock: ClockName, experiment: Scenario, variants: list[str]) -> Callable[..., None]:

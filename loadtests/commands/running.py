@@ -56,6 +56,9 @@ def run(
     as_json: Json = False,
     target: Annotated[str | None, typer.Option(metavar="URL|FILE|NAME", help=AIMED)] = None,
     mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
+    toxiproxy: Annotated[
+        str | None, typer.Option(metavar="URL", help="A Toxiproxy that runs already, with the hops of the scenario.")
+    ] = None,
     api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = client.KEY,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
     i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
@@ -68,7 +71,9 @@ def run(
     console = display.console(stderr=as_json)
     aim = None
     if target is not None:
-        aim = targets.aim(target, mock, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
+        aim = targets.aim(target, mock, api_key, toxiproxy=toxiproxy, allow_remote=allow_remote, i_will_pay=i_will_pay)
+    elif mock or toxiproxy:
+        raise CannotRun("--mock and --toxiproxy are those of a --target; without one they are started")
     experiment, variants = rehearsing.prepare(name, assignments, variant, gate, aim)
     chosen = experiment.choose_clock(clock)
     if aim is not None and chosen == "virtual":
@@ -80,7 +85,7 @@ def run(
         rehearse = functools.partial(rehearse, senders=crew)
     if aim is not None:
         rehearse = functools.partial(rehearse, aim=aim)
-    rehearsing.demand(name, experiment, variants)
+    rehearsing.demand(name, experiment, variants, here=["toxiproxy"] if toxiproxy else [])
     wanted = Wanted(console, name, experiment, variants, chosen, rehearse, target)
     told = Outputs(as_json, junit, markdown)
     if repeat == 1:

@@ -211,6 +211,35 @@ def test_only_what_changes_is_asked_for(fake: Fake, server: Toxiproxy):
     assert fake.asked == []
 
 
+def there(fake: Fake, *toxics: str) -> Toxiproxy:
+    """A server that somebody else started, with one hop."""
+    hop = {"listen": "127.0.0.1:8666", "upstream": "127.0.0.1:9", "enabled": True}
+    fake.answers["GET", "/proxies"] = (200, {"claude": hop})
+    fake.answers["GET", "/proxies/claude/toxics"] = (200, [{"name": name} for name in toxics])
+    return Toxiproxy(fake.url, timeout=0.2)
+
+
+def test_a_hop_that_somebody_else_opened_is_harmed_and_left_as_it_was(fake: Fake):
+    theirs = there(fake)
+
+    theirs.adopt(["claude"])
+    theirs.put("claude", [Latency(100)])
+    theirs.put("claude", [])
+
+    asked = [(method, path) for method, path, _ in fake.asked if method != "GET"]
+    assert asked == [
+        ("POST", "/proxies/claude/toxics"),
+        ("DELETE", "/proxies/claude/toxics/latency_downstream"),
+    ]
+
+
+def test_a_hop_that_is_not_there_or_has_a_toxic_of_somebody_elses_is_left_alone(fake: Fake):
+    with pytest.raises(ToxiproxyError, match=r'no hop "caller" at .*; there are: claude'):
+        there(fake).adopt(["caller"])
+    with pytest.raises(ToxiproxyError, match=r'hop "claude" at .* has latency_upstream already; remove it first'):
+        there(fake, "latency_upstream").adopt(["claude"])
+
+
 @pytest.mark.parametrize("trouble", ["silent", "503"])
 def test_a_toxic_that_does_not_go_takes_its_hop_with_it(fake: Fake, server: Toxiproxy, trouble: str):
     server.put("claude", [Latency(100), Bandwidth(10)])

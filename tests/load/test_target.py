@@ -116,9 +116,12 @@ def test_an_aim_that_cannot_be_is_refused(given: str, mock: str | None, said: st
 
 
 def test_an_aim_carries_the_permissions_it_was_given():
-    aimed = target.aim("http://10.0.0.5/", "http://127.0.0.1:1", "k", allow_remote=True)
+    toxic = "http://127.0.0.1:8474/"
+    aimed = target.aim("http://10.0.0.5/", "http://127.0.0.1:1", "k", toxiproxy=toxic, allow_remote=True)
 
-    assert aimed == Aim(aimed.target, "http://127.0.0.1:1", "k", Path().resolve(), ("--allow-remote",))
+    assert aimed == Aim(
+        *(aimed.target, "http://127.0.0.1:1", "k", Path().resolve(), ("--allow-remote",), "http://127.0.0.1:8474")
+    )
 
 
 SPEAKING = Target(url="http://127.0.0.1:1", speaks="messages")

@@ -170,6 +170,7 @@ def test_a_folder_that_has_a_run_is_not_written_over(loadtests, tmp_path: Path):
         (["run", "smoke", "--target", "http://127.0.0.1:1"], "--target needs --mock URL"),
         (["run", "smoke", "--target", "http://10.1.2.3", "--mock", "http://127.0.0.1:1"], "--allow-remote"),
         (["run", "smoke", "--target", "https://api.anthropic.com", "--mock", "http://127.0.0.1:1"], "--i-will-pay"),
+        (["run", "smoke", "--toxiproxy", "http://127.0.0.1:1"], "are those of a --target"),
         (["run", "smoke", "--target", "pass_throu"], 'did you mean "pass_through"?'),
         (["run", "smoke", "--target", "pass_through"], "headers.authorization: the environment has no GATEWAY_KEY"),
         (["run", "batch_semaphore", "--target", "own_endpoint"], "it cannot be asked what user batch asks"),

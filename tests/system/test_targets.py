@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtests import doctor, nginx, rundir, stack, target
+from loadtests import chaos, doctor, nginx, rundir, stack, target
+from loadtests.chaos import Toxiproxy
 from loadtests.doctor import Here
 from loadtests.stack import Program
 
@@ -237,6 +238,53 @@ def test_a_target_whose_claude_is_not_the_mock_gets_no_load(loadtests, app: Path
         assert stack.Mock(mock.url).stats()["arrived"] == 1
     finally:
         stack.stop(mock)
+
+
+STORMY = """\
+about: Claude is far away for a while.
+load: {user: chat, arrivals: constant, rate: 5, max_tokens: 5}
+phases: [{name: before, seconds: 2}, {name: far, seconds: 2}]
+mock: {latency: {ttft: {distribution: constant, value: 0.05}, tokens_per_second: 500, prefill: false}}
+network: {timeline: [{phase: far, toxics: [{hop: claude, type: latency, latency: 300}]}]}
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[tuple[Toxiproxy, list[str]]]:
+    """A gateway whose way to the mock goes through a Toxiproxy, all of it run by somebody else; how to aim at it."""
+    mock, gateway, hops = (Program(name, tmp_path / f"{name}.log") for name in ("mock", "gateway", "toxiproxy"))
+    path = doctor.find(doctor.TOXIPROXY, Here(os.environ))
+    assert path is not None, "toxiproxy-server is not here; type: make setup-toxiproxy"
+    mock.start(["mockclaude", "serve"], {})
+    hops.start_other(lambda port: chaos.command(str(Path(path).absolute()), port))
+    server = Toxiproxy(hops.url)
+    claude = server.open("claude", mock.address).url
+    gateway.start(
+        ["gateway_under_test"],
+        {"ANTHROPIC_BASE_URL": claude, "ANTHROPIC_API_KEY": "k", "VALID_API_KEYS": "loadtest"},
+    )
+    try:
+        mock.wait_until_healthy("/_mock/health")
+        gateway.wait_until_healthy("/readyz")
+        yield server, ["--target", gateway.url, "--mock", mock.url]
+    finally:
+        stack.stop(gateway, hops, mock)
+
+
+def test_toxics_are_put_on_a_toxiproxy_that_runs_already_and_taken_away_again(loadtests, elsewhere, tmp_path: Path):
+    server, aimed = elsewhere
+    (tmp_path / "far.yaml").write_text(STORMY)
+    far = str(tmp_path / "far.yaml")
+
+    refused = loadtests("run", far, "--out", "refused", *aimed)
+    assert refused.end(40) == 2
+    assert "claude lies behind what runs already; give its file a start command" in refused.output()
+
+    command = loadtests("run", far, "--out", "run", *aimed, "--toxiproxy", server.url)
+    assert command.end(60) == 0, command.output()
+    phases = command.summary()["variants"]["target"]["phases"]
+    assert phases["far"]["e2e"]["p50"] - phases["before"]["e2e"]["p50"] == pytest.approx(0.3, abs=0.1)
+    assert server.toxics("claude") == []
 
 
 def run_of(command) -> rundir.RunDir:
