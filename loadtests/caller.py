@@ -7,8 +7,10 @@ be seen in a compressed body. So what has come is taken out of its buffer as soo
 
 import errno
 import json
+import math
 import time
 from collections.abc import Callable
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any, NamedTuple
 
 import gevent
@@ -21,6 +23,10 @@ from loadtests.errand import Errand, Pause
 
 FOREVER = 86_400.0
 BLOCK = 1 << 16
+BITE = 0.1
+"""Seconds' worth that a slow reader takes at once."""
+LITTLE = 4096
+"""Bytes that the machine of a slow reader keeps for it; then whoever sends has to wait."""
 HANDSHAKES = 10
 OUT_OF_SOCKETS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS)
 
@@ -43,16 +49,24 @@ def connect(base_url: str) -> HTTPClient:
     )
 
 
-def pursue(http: HTTPClient, errand: Errand, clock: Callable[[], float]) -> None:
-    """Take an errand to its end, or until its caller goes. Only a kill of the greenlet passes: locust ends its users
-    that way."""
+def connect_slowly(base_url: str) -> HTTPClient:
+    """The same for one who reads slowly: what is not read soon is not taken from the network."""
+    http = connect(base_url)
+    pool: Any = http._connection_pool
+    pool.after_connect = lambda sock: sock.setsockopt(SOL_SOCKET, SO_RCVBUF, LITTLE)
+    return http
+
+
+def pursue(http: HTTPClient, errand: Errand, clock: Callable[[], float], reads: float = math.inf) -> None:
+    """Take an errand to its end, or until its caller goes, who `reads` so many bytes a second. Only a kill of the
+    greenlet passes: locust ends its users that way."""
     patience = _Patience(errand, clock)
     try:
         while (step := errand.next(clock())) is not None:
             if isinstance(step, Pause):
                 gevent.sleep(step.seconds)
             else:
-                _exchange(http, step, errand, clock, patience)
+                _exchange(http, step, errand, clock, patience, reads)
     except gevent.Timeout as expired:
         if expired is not patience.timer:
             raise
@@ -100,15 +114,20 @@ def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
             response.release()
 
 
-def _exchange(http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float], patience: _Patience) -> None:
+def _exchange(
+    http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float], patience: _Patience, reads: float
+) -> None:
+    most = round(min(BLOCK, max(1.0, reads * BITE)))
     response: HTTPSocketPoolResponse | None = None
     try:
         response = _send(http, call)
         encoding = str(response.get("content-encoding", ""))
         errand.head(response.status_code, str(response.get("content-type", "")), encoding)
-        while data := _part(response):
+        while data := _part(response, most):
             errand.feed(data, clock())
             patience.look()
+            if most < BLOCK:
+                gevent.sleep(len(data) / reads)
         errand.end(clock())
     except (OSError, HTTPParseError) as error:
         if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
@@ -123,12 +142,12 @@ def _send(http: HTTPClient, call: Call) -> HTTPSocketPoolResponse:
     return http.request(call.method, call.path, body=call.body, headers=call.headers)
 
 
-def _part(response: HTTPSocketPoolResponse) -> bytes:
+def _part(response: HTTPSocketPoolResponse, most: int) -> bytes:
     """What has come of a body, as soon as anything has; b"" at its end."""
     while not response._body_buffer and not response.message_complete:
         if response._sock is None:
             raise HTTPConnectionClosed("connection closed.")
-        response.feed(response._sock.recv(BLOCK))
+        response.feed(response._sock.recv(most))
     return response.read(len(response._body_buffer))
 
 

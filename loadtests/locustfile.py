@@ -11,9 +11,19 @@ hooks.register(events)
 _plan, _worker = plan.from_environment(), plan.name_of_worker()
 
 if _plan is None and _worker is None:
-    from loadtests.users import ChatUser, StreamUser
+    from loadtests.users import (
+        AnalyzeUser,
+        BatchUser,
+        ChatUser,
+        ConversationUser,
+        ImpatientUser,
+        MessagesUser,
+        SlowReaderUser,
+        StreamUser,
+    )
 
-    __all__ += ["ChatUser", "StreamUser"]
+    __all__ += ["AnalyzeUser", "BatchUser", "ChatUser", "ConversationUser"]
+    __all__ += ["ImpatientUser", "MessagesUser", "SlowReaderUser", "StreamUser"]
 else:
     from loadtests import openload
     from loadtests.openload import OneEach, OpenLoopUser

@@ -3,10 +3,12 @@
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
-from locust import User, between, tag, task
+from geventhttpclient import HTTPClient
+from locust import User, between, task
 from locust.env import Environment
 
 from loadtests import caller, hooks, words
@@ -21,12 +23,14 @@ class GatewayUser(User):
     """Asks, waits for the answer, thinks for a second, asks again. A subclass says what `kind` of request it sends.
 
     A subclass with tasks of its own has no others; they call `ask`. `patience`: seconds until the caller gives up.
+    `called`: what its rows in Locust's statistics are called, else the path it asks.
     """
 
     abstract = True
     wait_time = between(0.5, 1.5)
     kind: Kind
     patience = 60.0
+    called: str | None = None
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -39,9 +43,10 @@ class GatewayUser(User):
         if not self.host:
             raise CannotRun("no target: give its URL with -H, such as -H http://127.0.0.1:8200")
         options = environment.parsed_options
-        assert options is not None
-        self._http = caller.connect(hooks.allow(environment, self.host))
-        self._options = options
+        if not hasattr(options, "api_key"):
+            raise CannotRun("the locustfile lacks a line: loadtests.hooks.register(locust.events)")
+        self._options: Any = options
+        self._http = self._connect(hooks.allow(environment, self.host))
 
     def ask(
         self,
@@ -50,31 +55,39 @@ class GatewayUser(User):
         model: str | None = None,
         max_tokens: int | None = None,
         system: str | None = None,
+        history: Sequence[str] = (),
     ) -> Sample:
-        """One request, from here to its end: what came of it, which Locust's statistics have by then, under `name` or
-        its path. A BatchUser may ask many texts. Model and length are those of the command line, unless given."""
-        terms = (model or self._options.model, max_tokens or self._options.max_tokens, system)
-        return self._pursue(Ask(texts, *terms), name)
+        """One request, from here to its end: what came of it, which Locust's statistics have by then, under `name`.
+
+        A BatchUser may ask many texts; users of /v1/messages have a `history`, what was asked and answered before, by
+        turns. Model and length are those of the command line, unless given."""
+        now = time.monotonic()
+        terms = (model or self._options.model, max_tokens or self._options.max_tokens, system, tuple(history))
+        arrival = self._arrival(now, Ask(texts, *terms))
+        errand = Errand(arrival, Load(user=self.kind, rate=1, patience=self.patience), self._options.api_key, now)
+        try:
+            self._pursue(errand)
+        except (gevent.GreenletExit, caller.Starved):
+            errand.stop("aborted", time.monotonic())
+            raise
+        finally:
+            sample = errand.sample()
+            hooks.show(self.environment, name or self.called or errand.kind.path, sample)
+        return sample
 
     def question(self) -> str:
         """A text that nobody has asked before."""
         unheard = uuid.uuid4().hex
         return words.question(unheard, random.Random(unheard))
 
-    def _pursue(self, ask: Ask, name: str | None) -> Sample:
-        now = time.monotonic()
-        arrival = Arrival(now, uuid.uuid4().hex, ask)
-        terms = Load(user=self.kind, rate=1, patience=self.patience)
-        errand = Errand(arrival, terms, self._options.api_key, now)
-        try:
-            caller.pursue(self._http, errand, time.monotonic)
-        except (gevent.GreenletExit, caller.Starved):
-            errand.stop("aborted", time.monotonic())
-            raise
-        finally:
-            sample = errand.sample()
-            hooks.show(self.environment, name or errand.kind.path, sample)
-        return sample
+    def _connect(self, url: str) -> HTTPClient:
+        return caller.connect(url)
+
+    def _arrival(self, now: float, ask: Ask) -> Arrival:
+        return Arrival(now, uuid.uuid4().hex, ask)
+
+    def _pursue(self, errand: Errand) -> None:
+        caller.pursue(self._http, errand, time.monotonic)
 
 
 class ChatUser(GatewayUser):
@@ -83,7 +96,6 @@ class ChatUser(GatewayUser):
     kind = "chat"
     weight = 3
 
-    @tag("whole")
     @task
     def chat(self) -> None:
         self.ask(self.question())
@@ -95,7 +107,93 @@ class StreamUser(GatewayUser):
     kind = "stream"
     weight = 3
 
-    @tag("streams")
     @task
     def stream(self) -> None:
         self.ask(self.question())
+
+
+class MessagesUser(GatewayUser):
+    """POST /v1/messages as a stream, as Claude's own clients ask: any gateway that speaks the Messages API."""
+
+    kind = "messages_stream"
+
+    @task
+    def message(self) -> None:
+        self.ask(self.question())
+
+
+class BatchUser(GatewayUser):
+    """POST /batch: many questions in one request."""
+
+    kind = "batch"
+    prompts = 5
+
+    @task
+    def batch(self) -> None:
+        self.ask(*(self.question() for _ in range(self.prompts)))
+
+
+class AnalyzeUser(GatewayUser):
+    """POST /analyze, then asks every half second whether it is done."""
+
+    kind = "analyze"
+
+    @task
+    def analyze(self) -> None:
+        self.ask(self.question())
+
+
+class ConversationUser(GatewayUser):
+    """Asks on /v1/messages with all that was said before, thinks, and after so many `turns` begins anew."""
+
+    kind = "messages_stream"
+    called = "/v1/messages conversation"
+    wait_time = between(2, 10)
+    turns = 5
+    weight = 2
+
+    def on_start(self) -> None:
+        self._said: tuple[str, ...] = ()
+
+    @task
+    def turn(self) -> None:
+        text = self.question()
+        sample = self.ask(text, history=self._said)
+        if sample.outcome == "complete":
+            answer = words.filled("Well:", sample.output_tokens, random.Random(text))
+            self._said = (*self._said, text, answer)
+        if len(self._said) >= 2 * self.turns:
+            self._said = ()
+
+
+class ImpatientUser(GatewayUser):
+    """Goes away on purpose after so many seconds of `reading` a stream, whose outcome then is `left`."""
+
+    kind = "stream"
+    called = "/chat/stream impatient"
+    reading = 1.0
+
+    @task
+    def stream(self) -> None:
+        self.ask(self.question())
+
+    def _arrival(self, now: float, ask: Ask) -> Arrival:
+        return Arrival(now, uuid.uuid4().hex, ask, reading=self.reading)
+
+
+class SlowReaderUser(GatewayUser):
+    """Takes only so many `bytes_per_second` of a stream; what is not taken waits in the gateway."""
+
+    kind = "stream"
+    called = "/chat/stream slow reader"
+    bytes_per_second = 2_000.0
+
+    @task
+    def stream(self) -> None:
+        self.ask(self.question())
+
+    def _connect(self, url: str) -> HTTPClient:
+        return caller.connect_slowly(url)
+
+    def _pursue(self, errand: Errand) -> None:
+        caller.pursue(self._http, errand, time.monotonic, reads=self.bytes_per_second)
