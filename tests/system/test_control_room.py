@@ -1,13 +1,17 @@
 """The control room in a real browser, beside a real run: what it shows, and what it does to the run."""
 
+import itertools
+import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import requests
+
+from loadtests import rundir
 
 SCENARIO = """\
 about: Ten short streams a second. What does a person do to them?
@@ -28,6 +32,18 @@ DRAWN = """[...document.querySelectorAll(".chart:not([hidden])")].filter((figure
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.some((byte, i) => i % 4 === 3 && byte > 200);
 }).map((figure) => figure.dataset.kind)"""
+RED = """(() => {
+  const canvas = document.querySelector("[data-kind=load] canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let red = 0;
+  for (let i = 0; i < data.length; i += 4) red += data[i] === 179 && data[i + 1] === 38;
+  return red;
+})()"""
+"""How many dots have the colour of a fault."""
+NAMED = """(e) => {
+  const own = e.className.includes("plot") ? e.closest("figure").dataset.kind : e.textContent.trim().slice(0, 20);
+  return `${e.tagName} ${e.ariaLabel && !own ? e.ariaLabel : e.name ?? ""} ${own}`;
+}"""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -67,17 +83,28 @@ def opened(start_loadtests, tmp_path_factory: pytest.TempPathFactory) -> Room:
 
 
 @pytest.fixture
-def room(opened: Room) -> Iterator[Room]:
-    yield opened
-    opened.do("panic")
+def room(opened: Room) -> Room:
+    """Without a load."""
+    if opened.seen()["state"] in ("starting", "running"):
+        opened.do("panic")
+    return opened
 
 
 @pytest.fixture
-def running(room: Room) -> Room:
-    """With a load that has been running for two seconds."""
-    assert room.do("start").json() == {"told": "started"}
-    room.wait_until(lambda seen: seen["state"] == "running" and seen["t"] > 2)
-    return room
+def running(opened: Room) -> Room:
+    """With a load that has been running for two seconds, and that nobody has steered."""
+    seen = opened.seen()
+    if seen["state"] == "running" and (seen["done"] or seen["t"] > 60):
+        opened.do("panic")
+    if opened.seen()["state"] != "running":
+        assert opened.do("start").json() == {"told": "started"}
+    opened.wait_until(lambda seen: seen["state"] == "running" and seen["t"] > 2)
+    return opened
+
+
+def mock_of(room: Room) -> str:
+    plan = json.loads(next((room.folder / "logs").glob("*-plan.json")).read_text())
+    return str(plan["mock"])
 
 
 def text(tab, selector: str) -> str:
@@ -150,3 +177,215 @@ def test_another_website_cannot_read_what_is_shown(room: Room):
     answers = [requests.get(f"{room.page}seen", headers=headers, timeout=5) for headers in asked]
 
     assert [answer.status_code for answer in answers] == [403, 403]
+
+
+def press(tab, selector: str) -> None:
+    tab.evaluate(f"document.querySelector('{selector}').click()")
+
+
+def fill(tab, form: str, **values: object) -> None:
+    """Type into the fields of a form, and send it."""
+    for name, value in values.items():
+        field = f"""document.querySelector('form[data-do="{form}"] [name="{name}"]')"""
+        tab.evaluate(f"{field}.value = '{value}'; {field}.dispatchEvent(new Event('change', {{ bubbles: true }}))")
+    press(tab, f'form[data-do="{form}"] button:not([type])')
+
+
+def rates(room: Room, line: str, after: float) -> list[float]:
+    """The seconds of a line that begin after this moment."""
+    lines = room.seen()["lines"]
+    return [value for t, value in zip(lines["t"], lines[line], strict=True) if t >= after]
+
+
+def test_a_changed_rate_is_what_the_mock_sees(tab, running: Room):
+    tab.open(running.page, width=1440)
+
+    press(tab, '[data-do=rate][data-body*="4"]')
+
+    wait_for(tab, "document.querySelector('#said').textContent === 'rate × 4'")
+    changed = running.seen()["marks"][0]["at"]
+    running.wait_until(lambda seen: seen["t"] > changed + 5)
+    assert rates(running, "offered", changed + 1)[:3] == [40, 40, 40]
+    assert sum(rates(running, "attempts", changed + 1)[:3]) > 75  # 30 before
+    wait_for(tab, "document.querySelector('#tile-offered').textContent > '30'")
+
+
+def test_a_fault_by_hand_is_in_the_outcomes_and_shaded_until_it_is_cleared(tab, running: Room):
+    tab.open(running.page, width=1440)
+
+    fill(tab, "fault", choice="failed", percent=100)
+
+    wait_for(tab, "document.querySelector('#force').textContent.includes('status, 100 %')")
+    began = running.seen()["windows"][0]
+    assert began["label"] == "500 internal error"
+    failing = running.wait_until(lambda seen: sum(seen["lines"]["outcomes"].get("failed", [])) > 5)
+    assert failing["faults"] == {"status": 1.0}
+    wait_for(tab, "document.querySelector('[data-kind=outcomes]').textContent.includes('failed')")
+    press(tab, "#force button")
+    running.wait_until(lambda seen: seen["faults"] == {})
+    ended = running.seen()["windows"][0]["end"]
+    running.wait_until(lambda seen: seen["t"] > ended + 4)
+    assert min(rates(running, "goodput", ended + 2)[:2]) >= 9
+    assert tab.evaluate(RED) > 20
+    assert text(tab, "#log li").endswith("status cleared")
+    assert tab.complaints == []
+
+
+def test_a_fault_for_some_seconds_ends_by_itself(running: Room):
+    answer = running.do("fault", choice="overloaded", percent=50, seconds=1.5)
+
+    assert answer.json() == {"told": "begun: 529 overloaded, 50 % of attempts"}
+    seen = running.wait_until(lambda seen: len(seen["done"]) == 2)
+    assert [row["told"] for row in seen["done"]][1].startswith("over after 1.5 s")
+    assert seen["windows"][0]["end"] - seen["windows"][0]["start"] == pytest.approx(1.5, abs=0.3)
+    running.wait_until(lambda seen: seen["faults"] == {})
+
+
+def test_a_capacity_cut_makes_a_queue_until_it_is_given_back(tab, running: Room):
+    tab.open(running.page, width=1440)
+
+    fill(tab, "capacity", slots=1)
+
+    cut = running.wait_until(lambda seen: 1 in seen["lines"]["slots"] and max(seen["lines"]["queued"]) > 3)
+    assert cut["windows"][0]["label"] == "1 slot at Claude"
+    press(tab, "[data-do=capacity][data-body]")
+    given_back = running.wait_until(lambda seen: seen["lines"]["slots"][-1] == 12)
+    assert given_back["windows"][0]["end"] < given_back["t"]
+
+
+def test_a_mark_appears_and_steers_nothing(tab, running: Room):
+    tab.open(running.page, width=1440)
+
+    fill(tab, "mark", note="deploy <b>of</b> the gateway")
+
+    wait_for(tab, "document.querySelector('#log').textContent.includes('deploy <b>of</b> the gateway')")
+    assert running.seen()["marks"][0]["label"] == "deploy <b>of</b> the gateway"
+    assert tab.evaluate("document.querySelector('form[data-do=mark] input').value") == ""
+
+
+def test_a_panic_stop_ends_the_load_and_every_fault(tab, running: Room):
+    running.do("fault", choice="stall")
+    running.do("capacity", slots=1)
+    tab.open(running.page, width=1440)
+
+    press(tab, "[data-do=panic]")
+
+    stopped = running.wait_until(lambda seen: seen["state"] == "stopped")
+    wait_for(tab, "document.querySelector('#said').textContent === 'the load is stopped; no fault is in force'")
+    config = requests.get(f"{mock_of(running)}/_mock/config", timeout=5).json()
+    assert config["faults"] == [] and config["capacity"]["slots"] == 12
+    assert stopped["done"][-1]["told"] == "panic stop"
+    wait_for(tab, "document.querySelector('#state b').textContent === 'stopped'")
+    assert tab.evaluate("document.querySelector('[data-do=stop]').ariaDisabled") == "true"
+
+
+def test_a_start_meets_the_scenario_as_it_is_written(running: Room):
+    running.do("fault", choice="overloaded")
+    running.do("stop")
+    before = running.wait_until(lambda seen: seen["state"] == "stopped")
+
+    running.do("start")
+
+    again = running.wait_until(lambda seen: seen["state"] == "running" and seen["t"] > 3)
+    assert again["start"] == before["start"] + 1
+    assert (again["faults"], again["windows"], again["done"]) == ({}, [], [])
+    assert set(again["lines"]["outcomes"]) == {"complete"}
+    assert {row["event"] for row in rundir.rows(running.folder / "events.jsonl")} == {"started"}
+
+
+def test_a_saved_report_opens_and_says_that_the_run_was_steered(tab, running: Room):
+    running.do("fault", choice="failed", percent=20)
+    tab.open(running.page, width=1440)
+
+    press(tab, "[data-do=save]")
+
+    wait_for(tab, "!!document.querySelector('#saved a')", seconds=30)
+    link = tab.evaluate("document.querySelector('#saved a').href")
+    assert text(tab, "#saved a").endswith(": invalid")
+    tab.open(link, width=1440)
+    shown = tab.evaluate("document.body.innerText")
+    assert "Steered by hand" in shown and "500 internal error, 20 % of attempts" in shown
+    assert "saved by hand at" in shown
+    assert running.seen()["state"] == "running"
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "said"),
+    [
+        ("fault", {"choice": "flood"}, 400, "expected one of: overloaded"),
+        ("fault", {"choice": "cut", "percent": 200}, 400, "percent: got 200"),
+        ("rate", {"factor": "fast"}, 400, "factor: got"),
+        ("rate", {}, 400, "factor: is missing"),
+        ("mark", {"note": ""}, 400, "note: "),
+        ("mark", [], 400, "expected a mapping"),
+        ("start", {}, 409, "the load runs already"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(running: Room, name: str, body: Any, status: int, said: str):
+    answer = requests.post(f"{running.page}do/{name}", json=body, timeout=5)
+
+    assert (answer.status_code, said in answer.json()["error"]) == (status, True)
+
+
+@pytest.mark.parametrize("name", ["stop", "rate", "fault", "capacity", "mark"])
+def test_a_load_that_does_not_run_cannot_be_steered(room: Room, name: str):
+    body = {"rate": {"factor": 2}, "fault": {"choice": "cut"}, "capacity": {"slots": 1}, "mark": {"note": "x"}}
+
+    answer = room.do(name, **body.get(name, {}))
+
+    assert (answer.status_code, answer.json()) == (409, {"error": "the load is not running; start it first"})
+
+
+def test_every_control_is_reached_by_the_tab_key_in_the_order_of_the_page(tab, running: Room):
+    tab.open(running.page, width=1440)
+    wait_for(tab, "document.querySelectorAll('.chart:not([hidden])').length > 5")
+    shown = "[...document.querySelectorAll('a, button, input, select, summary, .plot')].filter((e) => e.offsetParent)"
+    expected = tab.evaluate(f"{shown}.map({NAMED})")
+
+    reached = []
+    for _ in expected:
+        tab.ask("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        tab.ask("Input.dispatchKeyEvent", type="keyUp", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.append(tab.evaluate(f"({NAMED})(document.activeElement)"))
+
+    assert reached == expected
+
+
+def test_the_page_fits_every_window_in_light_and_dark(tab, running: Room):
+    for width, dark in itertools.product((390, 768, 1440), (False, True)):
+        tab.open(running.page, width=width, dark=dark)
+        wait_for(tab, "document.querySelectorAll('.chart:not([hidden])').length > 5")
+
+        assert tab.evaluate("innerWidth") == width
+        assert tab.evaluate(TOO_WIDE) == 0
+        assert tab.evaluate("[...document.querySelectorAll('canvas')].every((c) => c.clientWidth <= innerWidth)")
+        paper = "rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)"
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+    assert tab.complaints == []
+
+
+def test_the_arrow_keys_read_all_charts_at_the_same_second(tab, running: Room):
+    tab.open(running.page, width=1440)
+    wait_for(tab, "document.querySelectorAll('.chart:not([hidden])').length > 5")
+    tab.evaluate("document.querySelector('.plot').focus()")
+
+    for _ in range(2):
+        tab.press("ArrowLeft")
+
+    read = tab.evaluate(
+        "[...document.querySelectorAll('.chart:not([hidden]) .u-legend .u-series:first-child .u-value')].map("
+        "(value) => value.textContent)"
+    )
+    assert len(set(read)) == 1
+
+
+def test_the_last_seconds_can_be_read_as_a_table(tab, running: Room):
+    tab.open(running.page, width=1440)
+    wait_for(tab, "document.querySelectorAll('.chart:not([hidden])').length > 5")
+
+    press(tab, "#figures summary")
+
+    wait_for(tab, "document.querySelectorAll('#figures tbody tr').length > 1")
+    heads = tab.evaluate("[...document.querySelectorAll('#figures th[scope=col]')].map((th) => th.textContent)")
+    assert heads[:4] == ["at", "offered", "attempts", "goodput"] and "complete" in heads
