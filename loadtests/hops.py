@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from loadtests import chaos, doctor, nginx, stack
@@ -33,8 +33,8 @@ class Stack:
         self._run, self._variant, self._between, self._aim = run, variant, between, aim
         self.mock = Program("mock", self._log("mock"))
         self.gateway = Service(aim, self._log("target")) if aim else Program("gateway", self._log("gateway"))
-        self.nginx = [self._an_nginx(name) for name in _names(between.nginx)]
-        self.egress = self._an_nginx("nginx-egress") if between.egress else None
+        self.nginx = [self._an_nginx(name) for name in _names("nginx", between.nginx)]
+        self.egress = [self._an_nginx(name) for name in _names("nginx-egress", between.egress)]
         self._theirs = aim.toxiproxy if aim and between.hops else None
         self.toxiproxy = Program("toxiproxy", self._log("toxiproxy")) if between.hops and not self._theirs else None
         self.redis = Program("redis", self._log("redis")) if between.redis else None
@@ -45,8 +45,8 @@ class Stack:
     @property
     def programs(self) -> list[Program]:
         """All of it, from the caller to Claude."""
-        perhaps = [program for program in (self.egress, self.toxiproxy, self.redis) if program is not None]
-        return [*self.nginx, self.gateway, *perhaps, self.mock]
+        beside = [program for program in (self.toxiproxy, self.redis) if program is not None]
+        return [*self.nginx, self.gateway, *self.egress, *beside, self.mock]
 
     def start(self, mock: Row, gateway: Tree) -> None:
         """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
@@ -61,9 +61,7 @@ class Stack:
         if self.redis is not None:
             self.redis.start_other(lambda port: _redis(_installed(doctor.REDIS), port))
         redis = None if self.redis is None else f"redis://{self._through('redis', self.redis.address)}/0"
-        claude = self._through("claude", self.mock.address)
-        if self.egress is not None and self._between.egress is not None:
-            claude = _start_nginx(self.egress, self._between.egress, claude)
+        claude = _start_row(self.egress, self._between.egress, self._through("claude", self.mock.address))
         if isinstance(self.gateway, Service):
             if self.mock.runs:
                 self.mock.wait_until_healthy("/_mock/health")
@@ -73,9 +71,7 @@ class Stack:
             self.mock.wait_until_healthy("/_mock/health")
             self.gateway.wait_until_healthy("/readyz")
         behind = self._through("gateway", self.gateway.address)
-        for proxy, knobs in zip(reversed(self.nginx), reversed(self._between.nginx), strict=True):
-            behind = _start_nginx(proxy, knobs, behind)
-        behind = self._through("caller", behind)
+        behind = self._through("caller", _start_row(self.nginx, self._between.nginx, behind))
         self.entrance = self.gateway.url if behind == self.gateway.address else f"http://{behind}"
 
     def steer(self, began: float | None, wall: float) -> tuple[list[Change], float]:
@@ -153,9 +149,16 @@ def _adopted(url: str, hops: Iterable[str]) -> Toxiproxy:
     return server
 
 
-def _names(proxies: tuple[Nginx, ...]) -> list[str]:
+def _names(name: str, proxies: Sequence[Nginx]) -> list[str]:
     """nginx, nginx-2 and so on, nearest the caller first."""
-    return [f"nginx-{number}" if number > 1 else "nginx" for number in range(1, len(proxies) + 1)]
+    return [f"{name}-{number}" if number > 1 else name for number in range(1, len(proxies) + 1)]
+
+
+def _start_row(programs: Sequence[Program], row: Sequence[Nginx], behind: str) -> str:
+    """One nginx before the other, the last before `behind`; the address of the first."""
+    for program, knobs in zip(reversed(programs), reversed(row), strict=True):
+        behind = _start_nginx(program, knobs, behind)
+    return behind
 
 
 def _start_nginx(program: Program, knobs: Nginx, behind: str) -> str:

@@ -1,12 +1,12 @@
 """What lies between the programs of a scenario: nginx, Toxiproxy on any way between two, Redis.
 
     caller -> [toxiproxy "caller"] -> [nginx ...] -> [toxiproxy "gateway"] -> gateway
-    gateway -> [egress, an nginx] -> [toxiproxy "claude"] -> mock
+    gateway -> [egress: nginx ...] -> [toxiproxy "claude"] -> mock
 
 A hop of Toxiproxy is there when a toxic names it: nothing else says so.
 
     nginx: {proxy_buffering: false}     # or a list of such, nearest the caller first
-    egress: {proxy_http_version: "1.1"} # on the gateway's way to Claude
+    egress: {proxy_http_version: "1.1"} # the same on the gateway's way to Claude
     toxics: [{hop: claude, type: latency, latency: 50}]                        # from T0 to the end
     timeline: [{phase: dip, toxics: [{hop: claude, type: timeout}]}]           # or {at, for}, seconds since T0
     redis: true                         # the gateway gets its URL
@@ -29,10 +29,10 @@ TIMES = {"at": "at least 0", "for": "more than 0"}
 
 @dataclass(frozen=True)
 class Network:
-    """`nginx`: nearest the caller first. `entries`: which toxics are in force when; some have no end."""
+    """`nginx` and `egress`: nearest the caller first. `entries`: which toxics are in force when; some have no end."""
 
     nginx: tuple[Nginx, ...] = ()
-    egress: Nginx | None = None
+    egress: tuple[Nginx, ...] = ()
     redis: bool = False
     entries: tuple[Entry, ...] = ()
 
@@ -69,7 +69,7 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
     """Read the section, each `phase` of whose timeline is `at` and `for` already. Raises section.Problem."""
     given = section.read(_Given, data, loc)
     proxies = _proxies(given.nginx, (*loc, "nginx"))
-    egress = None if given.egress is None else nginx.parse(given.egress, (*loc, "egress"))
+    egress = _proxies(given.egress, (*loc, "egress"))
     hops = ["caller", *(["gateway"] if proxies else []), "claude", *(["redis"] if given.redis else [])]
     entries = []
     if given.toxics is not None:

@@ -48,7 +48,7 @@ def test_one_nginx_needs_no_list():
 def test_the_way_to_claude_may_have_an_nginx_of_its_own():
     found = network.parse({"egress": {"gzip": True}})
 
-    assert (found.nginx, found.egress, found.programs) == ((), Nginx(gzip=True), ["nginx"])
+    assert (found.nginx, found.egress, found.programs) == ((), (Nginx(gzip=True),), ["nginx"])
     with pytest.raises(Problem, match="gzp: unknown key"):
         network.parse({"egress": {"gzp": True}})
 
