@@ -20,6 +20,8 @@ from mockclaude.bench.load import Load
 BASELINES = Path(__file__).parents[2] / "benchmarks"
 STARTS_WITHIN = 30.0
 GLANCE = 0.05
+PARTS = ("transport", "pacer", "rendering", "short_way", "uvloop", "gc")
+"""What benchmarks/without.py can leave out."""
 SERVER_CORE, READER_CORE = 0, 1
 
 
@@ -50,6 +52,11 @@ def baseline(name: str, tuned: bool = False) -> Contender:
     """One of benchmarks/*.py; `tuned` has its garbage collected as ours is."""
     words = (str(BASELINES / "serve.py"), name, "{fd}", *(["gc"] if tuned else []))
     return Contender(f"{name}+gc" if tuned else name, words)
+
+
+def without(what: str) -> Contender:
+    """The mock without one of the things that make it fast."""
+    return Contender(f"without {what}", (str(BASELINES / "without.py"), what, "{fd}", "{config}"))
 
 
 def peer(said: str) -> Contender:

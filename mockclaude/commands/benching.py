@@ -36,6 +36,7 @@ def mock(
     n: str = typer.Option("300,1000", help="How many streams at once."),
     count: int = ROUNDS,
     seconds: float = SECONDS,
+    ablate: bool = typer.Option(False, "--ablate", help="Beside it, the mock without each thing that makes it fast."),
     only: str = ONLY,
     peer: list[str] = PEER,
     saved: Path | None = SAVED,
@@ -44,10 +45,10 @@ def mock(
     """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
     sizes = [int(one) for one in n.split(",")]
     loads = [Load(size, "/v1/messages", ASKED, MARKER, 0.3, 1 / 90, 150, 2.0, 1.0, seconds) for size in sizes]
-    baselines = [
-        contender.baseline(name, gc) for name in ("naive", "sse", "streaming", "raw_send") for gc in (False, True)
-    ]
-    _run("mock", [contender.OURS, *baselines], loads, goals.MOCK, count, only, peer, saved, compare)
+    names = ("naive", "sse", "streaming", "raw_send")
+    baselines = [contender.baseline(name, gc) for name in names for gc in (False, True)]
+    beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
+    _run("mock", [contender.OURS, *beside], loads, goals.MOCK, count, only, peer, saved, compare)
 
 
 @app.command()

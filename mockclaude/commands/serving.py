@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 BACKLOG = 2048
+ONE_PROCESS = (
+    "one process is one mock: slots, limits, prompt cache and journal are counted in one place. "
+    "For more, start several, each on a port and with a key (--keys) of its own"
+)
 
 
 def serve(
@@ -31,9 +35,13 @@ def serve(
     strict_betas: bool = typer.Option(False, "--strict-betas", help="Refuse unknown names in anthropic-beta."),
     admin_token: str | None = typer.Option(None, envvar="MOCKCLAUDE_ADMIN_TOKEN", help="What /_mock/* wants to see."),
     admin_port: int | None = typer.Option(None, min=1, max=65535, help="Answer /_mock/* and /metrics there only."),
+    workers: int = typer.Option(1, min=1, help="1: one process is one mock."),
     fd: int | None = typer.Option(None, hidden=True, help="Serve on this inherited listening socket."),
 ) -> None:
     """Serve until interrupted."""
+    if workers > 1:
+        typer.echo(f"mockclaude: --workers {workers}: {ONE_PROCESS}", err=True)
+        raise typer.Exit(COULD_NOT_RUN)
     try:
         known = frozenset(key.strip() for key in keys.split(",") if key.strip())
         written = {} if config is None else settings.load_file(config)

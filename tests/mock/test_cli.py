@@ -81,6 +81,13 @@ def test_a_bad_configuration_is_refused_before_anything_listens(run, tmp_path):
     assert "capacity.slots" in result.stderr
 
 
+def test_more_than_one_worker_is_refused_with_the_reason(run):
+    result = run("serve", "--workers", "2", "--port", "0")
+
+    assert result.exit_code == 2
+    assert "--workers 2: one process is one mock" in result.stderr
+
+
 def test_checking_loads_no_server():
     program = "import sys, mockclaude.cli; print({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules))"
 

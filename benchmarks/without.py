@@ -1,0 +1,60 @@
+"""The mock without one of the things that make it fast, to show what each is worth: `without.py WHAT FD CONFIG`."""
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from mockclaude import garbage, listener, reply, settings, wire
+from mockclaude.app import EDGE, create_app
+from mockclaude.pacer import Pacer
+
+
+class Timers(Pacer):
+    """A timer for each stream, where the pacer has one for all."""
+
+    def go(self, paced):
+        """Look now, and set this one's own timer."""
+        paced.turn = 0
+        try:
+            again = paced.look(self.clock.now())
+        except Exception as error:
+            paced.fail(error)
+            return
+        if again is not None:
+            asyncio.get_running_loop().call_at(again, self.go, paced)
+
+
+def rendered_by_json(index, text, rng):
+    """A text delta made as any other event is."""
+    return wire.event("content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": text}}, rng)
+
+
+def main():
+    """Until it is told to stop."""
+    what, descriptor, config = sys.argv[1:]
+    app = create_app(settings.Settings(settings.load_file(Path(config))))
+    options = {"http": listener.Protocol, "loop": "auto"}
+    if what == "transport":
+        options["http"] = "httptools"
+    elif what == "pacer":
+        app.state.server.pacer = Timers(app.state.server.clock)
+    elif what == "rendering":
+        reply.wire.text_delta = rendered_by_json
+    elif what == "short_way":
+        app._direct.clear()
+    elif what == "uvloop":
+        options["loop"] = "asyncio"
+    elif what != "gc":
+        sys.exit(f"{what}: expected transport, pacer, rendering, short_way, uvloop or gc")
+    if what != "gc":
+        garbage.settle()
+    listening = socket.socket(fileno=int(descriptor))
+    server = uvicorn.Config(app, log_level="critical", access_log=False, headers=EDGE, proxy_headers=False, **options)
+    uvicorn.Server(server).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()
