@@ -29,9 +29,19 @@ def attributed(samples: Sequence[Sample], journal: Sequence[Row]) -> list[Row]:
         seen = max(seen, last)
         waiting = [one for one in waiting if one.ended >= attempt["t"] and one.request_id not in served]
         if number not in owners and last:
-            owners[number] = (waiting[0] if waiting else begun[last - 1]).request_id
+            owners[number] = _likely(attempt, waiting, begun[last - 1]).request_id
             served.add(owners[number])
     return [{**attempt, "request_id": owners.get(n, attempt["request_id"])} for n, attempt in enumerate(came)]
+
+
+def _likely(attempt: Row, waiting: Sequence[Sample], latest: Sample) -> Sample:
+    """Of the open requests without an attempt: for a whole answer the first that could have been told it, for anything
+    else the oldest."""
+    if attempt["outcome"] == "complete":
+        told = (one for one in waiting if one.outcome == "complete" and one.ended + APART >= attempt["ended"])
+        if (first := min(told, key=lambda one: one.ended, default=None)) is not None:
+            return first
+    return waiting[0] if waiting else latest
 
 
 def _answers(begun: Sequence[Sample], came: Sequence[Row]) -> dict[int, str]:

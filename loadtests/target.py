@@ -30,7 +30,7 @@ from loadtests.errors import CannotRun, ScenarioError
 from loadtests.field import Section
 from loadtests.load import Ask
 from loadtests.reading import Json
-from loadtests.scenario import Scenario
+from loadtests.scenario import OF_ALL, Scenario
 
 VARIANT = "target"
 """What a run against a target calls it, unless it is asked to be one of the scenario's variants."""
@@ -85,13 +85,15 @@ class Target(Section):
     def kinds(self, environment: Mapping[str, str]) -> Kinds:
         """What each user does here. Raises CannotRun when the environment lacks a name."""
         headers = {name.lower(): substituted(value, environment) for name, value in self.headers.items()}
-        return {user: self._kind(kind, headers) for user, kind in self._spoken().items()}
+        return {user: self._kind(kind, headers) for user, kind in self.spoken.items()}
 
     def key(self, usual: str) -> str:
         """The key to send along: none, where the headers have a credential of their own."""
         return "" if any(name.lower() in CREDENTIALS for name in self.headers) else usual
 
-    def _spoken(self) -> Kinds:
+    @property
+    def spoken(self) -> Kinds:
+        """What each user does here, in its own words, without what every request has."""
         if self.endpoint is not None:
             own = Kind(self.endpoint.path, self.endpoint.asked, self.endpoint.dialect, self.endpoint.method)
             return dict.fromkeys(IN_MESSAGES, own)
@@ -203,25 +205,24 @@ def substituted(text: str, environment: Mapping[str, str]) -> str:
     return NAME.sub(lambda found: environment[found[1] or found[2]], text)
 
 
-def experiment_at(target: Target, experiment: Scenario, chosen: str | None) -> Scenario:
-    """The scenario as a target meets it: under the name `target`, with the load, the mock and the network of the first
-    variant, whose predictions it keeps only if they are of no switch of ours. One that is asked to be a variant
-    (`chosen`) is judged as that. Raises CannotRun when it cannot be asked what the load asks."""
-    of = chosen or next(iter(experiment.variants))
+def experiment_at(target: Target, experiment: Scenario, chosen: list[str]) -> tuple[Scenario, list[str]]:
+    """The scenario as a target meets it, and the variant that it is: `target`, with load, mock and network of
+    the first one, whose predictions it keeps only if they are of no switch of ours. One that is asked to be a variant
+    (`chosen`) is judged as that. Raises CannotRun: there are several, or it cannot be asked what the load asks."""
+    if len(chosen) > 1:
+        raise CannotRun(f"--target is one gateway, expected one --variant; got {', '.join(chosen)}")
+    of = (chosen or list(experiment.variants))[0]
     user = experiment.of(of).load.user
-    if user not in target._spoken():
-        raise CannotRun(f"--target: it cannot be asked what user {user} asks; expected {', '.join(target._spoken())}")
-    if chosen is not None:
-        return experiment
-    own = {name: section for name, section in experiment.variants[of].items() if name in ("load", "mock", "network")}
-    switched = experiment.gateway_settings(of)
-    expect = [
-        expectation.model_copy(update={"variant": VARIANT})
-        if expectation.variant == of and not switched
-        else expectation
-        for expectation in experiment.expect
-    ]
-    return experiment.model_copy(update={"variants": {VARIANT: own, **experiment.variants}, "expect": expect})
+    if user not in target.spoken:
+        raise CannotRun(f"--target: it cannot be asked what user {user} asks; expected {', '.join(target.spoken)}")
+    if chosen:
+        return experiment, chosen
+    own = {name: section for name, section in experiment.variants[of].items() if name in OF_ALL}
+    expect = experiment.expect
+    if not experiment.gateway_settings(of):
+        expect = [each.model_copy(update={"variant": VARIANT}) if each.variant == of else each for each in expect]
+    changed = {"variants": {VARIANT: own, **experiment.variants}, "expect": expect}
+    return experiment.model_copy(update=changed), [VARIANT]
 
 
 def _names(text: str) -> set[str]:

@@ -1,6 +1,7 @@
 """What commands that rehearse do alike: check all before anything starts, say what comes, end with the verdict."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,10 +34,7 @@ def prepare(
             raise CannotRun(f"--variant {variant}: {did_you_mean(variant, experiment.variants)}")
     variants = [variant for variant in experiment.variants if not chosen or variant in chosen]
     if aim is not None:
-        if chosen and len(chosen) > 1:
-            raise CannotRun(f"--target is one gateway, expected one --variant; got {', '.join(chosen)}")
-        experiment = target.experiment_at(aim.target, experiment, chosen[0] if chosen else None)
-        variants = chosen or [target.VARIANT]
+        experiment, variants = target.experiment_at(aim.target, experiment, chosen or [])
     runner.check_settings(experiment, source, variants)
     return experiment, variants
 
@@ -48,9 +46,15 @@ def demand(name: str, experiment: Scenario, variants: list[str], here: Sequence[
     doctor.demand(Path(name).stem, wanted, Here(os.environ))
 
 
-def rehearse_on(clock: ClockName, experiment: Scenario, variants: list[str]) -> Callable[..., None]:
+def rehearse_on(
+    clock: ClockName, experiment: Scenario, variants: list[str], aim: Aim | None = None
+) -> Callable[..., None]:
     """What runs these variants on this clock. Virtual time needs the gateway in this process, so it is imported late.
     Raises CannotRun when one of them cannot run on it."""
+    if aim is not None:
+        if clock == "virtual":
+            raise CannotRun("--target: it runs on the real clock; leave --clock virtual out")
+        return functools.partial(runner.rehearse, aim=aim)
     if clock == "real":
         return runner.rehearse
     with installed("gateway"):

@@ -35,6 +35,7 @@ from loadtests.errors import CannotRun, Interrupted, InvalidRun
 from loadtests.rundir import RunDir
 from loadtests.sample import Row
 from loadtests.scenario import ClockName, Scenario
+from loadtests.target import Aim
 
 AIMED = "Load this gateway in place of ours: its URL, a file that says how it is spoken to, or an example's name."
 
@@ -69,22 +70,14 @@ def run(
     if name is None:
         raise CannotRun("run: got no scenario, expected its NAME or FILE (or --worker HOST, to join a master)")
     console = display.console(stderr=as_json)
-    aim = None
-    if target is not None:
-        aim = targets.aim(target, mock, api_key, toxiproxy=toxiproxy, allow_remote=allow_remote, i_will_pay=i_will_pay)
-    elif mock or toxiproxy:
-        raise CannotRun("--mock and --toxiproxy are those of a --target; without one they are started")
+    aim = _aim(target, mock, toxiproxy, api_key, allow_remote=allow_remote, i_will_pay=i_will_pay)
     experiment, variants = rehearsing.prepare(name, assignments, variant, gate, aim)
     chosen = experiment.choose_clock(clock)
-    if aim is not None and chosen == "virtual":
-        raise CannotRun("--target: it runs on the real clock; leave --clock virtual out")
-    rehearse = rehearsing.rehearse_on(chosen, experiment, variants)
+    rehearse = rehearsing.rehearse_on(chosen, experiment, variants, aim)
     if workers is not None or master:
         crew = _crew(workers, master, allow_remote, chosen)
         console.print(crew.invitation(), soft_wrap=True)
         rehearse = functools.partial(rehearse, senders=crew)
-    if aim is not None:
-        rehearse = functools.partial(rehearse, aim=aim)
     rehearsing.demand(name, experiment, variants, here=["toxiproxy"] if toxiproxy else [])
     wanted = Wanted(console, name, experiment, variants, chosen, rehearse, target)
     told = Outputs(as_json, junit, markdown)
@@ -144,6 +137,17 @@ def _repeat(wanted: Wanted, seeds: range, out: Path | None, told: Outputs) -> tu
         if invalid:
             break
     return told.tell_repeats(wanted.console, base, summaries, shlex.join(rehearsing.command())), invalid
+
+
+def _aim(
+    target: str | None, mock: str | None, toxiproxy: str | None, key: str, *, allow_remote: bool, i_will_pay: bool
+) -> Aim | None:
+    """None: at our own gateway. Raises CannotRun."""
+    if target is not None:
+        return targets.aim(target, mock, key, toxiproxy=toxiproxy, allow_remote=allow_remote, i_will_pay=i_will_pay)
+    if mock or toxiproxy:
+        raise CannotRun("--mock and --toxiproxy are those of a --target; without one they are started")
+    return None
 
 
 def _crew(workers: int | None, master: bool, allow_remote: bool, clock: ClockName) -> Crew:

@@ -50,6 +50,12 @@ def test_retries_of_a_request_that_succeeded_in_the_end_are_its_own_when_nobody_
     assert owners(samples, journal) == ["a", "a", "b"]
 
 
+def test_an_answer_that_tells_of_nothing_is_that_of_the_first_request_that_ended_after_it():
+    samples = [request("slow", 1.0, 9.0), request("quick", 2.0, 3.0)]
+
+    assert owners(samples, [attempt(2.1, 2.9), attempt(8.0, 8.9)]) == ["quick", "slow"]
+
+
 def test_what_came_before_the_load_is_nobodys_and_the_order_is_that_of_coming():
     found = anonymous.attributed([request("a", 5.0, 6.0)], [attempt(5.5, 5.6), attempt(0.5, 0.6)])
 

@@ -129,8 +129,9 @@ SPEAKING = Target(url="http://127.0.0.1:1", speaks="messages")
 
 def test_a_target_meets_the_first_variants_load_and_what_was_predicted_of_its_switches_stays_there(small: Scenario):
     variants = {"naive": {"preset": "naive", "load": {"rate": 2}, "mock": {"seed": 3}}, "fixed": {"load": {"rate": 9}}}
-    aimed = target.experiment_at(SPEAKING, small.model_copy(update={"variants": variants}), None)
+    aimed, run = target.experiment_at(SPEAKING, small.model_copy(update={"variants": variants}), [])
 
+    assert run == ["target"]
     assert list(aimed.variants) == ["target", "naive", "fixed"]
     assert aimed.variants["target"] == {"load": {"rate": 2}, "mock": {"seed": 3}}
     assert [expectation.variant for expectation in aimed.expect] == ["naive"]
@@ -139,17 +140,22 @@ def test_a_target_meets_the_first_variants_load_and_what_was_predicted_of_its_sw
 def test_what_was_predicted_of_no_switch_is_asked_of_the_target(text: str, write: Write):
     plain = scenario.load(write(text.replace("{preset: naive}", "{}")))[0]
 
-    aimed = target.experiment_at(SPEAKING, plain, None)
+    aimed, _ = target.experiment_at(SPEAKING, plain, [])
 
     assert [expectation.variant for expectation in aimed.expect] == ["target"]
 
 
 def test_a_target_that_is_asked_to_be_a_variant_is_judged_as_that(small: Scenario):
-    assert target.experiment_at(SPEAKING, small, "fixed") is small
+    assert target.experiment_at(SPEAKING, small, ["fixed"]) == (small, ["fixed"])
+
+
+def test_a_target_is_one_gateway(small: Scenario):
+    with pytest.raises(CannotRun, match="expected one --variant; got naive, fixed"):
+        target.experiment_at(SPEAKING, small, ["naive", "fixed"])
 
 
 def test_what_a_target_cannot_be_asked_is_said_before_anything_starts(small: Scenario):
     load = small.load.model_copy(update={"user": "analyze"})
 
     with pytest.raises(CannotRun, match="cannot be asked what user analyze asks; expected chat, messages"):
-        target.experiment_at(SPEAKING, small.model_copy(update={"load": load}), None)
+        target.experiment_at(SPEAKING, small.model_copy(update={"load": load}), [])
