@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from loadtests.commands import agreeing, comparing, listing, mapping, reporting, running, steering
+from loadtests.commands import agreeing, comparing, listing, mapping, reporting, running, standing, steering
 
 app = typer.Typer(
     help="Rehearse an overload of Claude offline, and see which defence fixes it.",
@@ -23,7 +23,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "agree": agreeing.agree,
     "map": mapping.draw_map,
     "ui": steering.ui,
+    "up": standing.up,
     "report": reporting.report,
+    "doctor": standing.diagnose,
     "compare": comparing.compare_runs,
 }
 for name, command in COMMANDS.items():

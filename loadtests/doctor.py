@@ -62,7 +62,8 @@ BROWSER = Tool(
     package="chromium",
     what_for="the tests of the report page",
 )
-TOOLS = {tool.name: tool for tool in (NGINX, TOXIPROXY, REDIS, PROMETHEUS, BROWSER)}
+FOR_SCENARIOS = (NGINX, TOXIPROXY, REDIS)
+TOOLS = {tool.name: tool for tool in (*FOR_SCENARIOS, PROMETHEUS, BROWSER)}
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ def machine() -> Machine:
 def lines(found: Iterable[Found], machine: Machine) -> list[Line]:
     """All of it, a row each."""
     return [*map(_of_tool, found), _of_files(machine), _of_cores(machine)]
+
+
+def ready(found: Iterable[Found]) -> bool:
+    """Whether every scenario could run. What only tests want may be missing."""
+    return all(each.state == "ok" for each in found if each.tool in FOR_SCENARIOS)
 
 
 def demand(scenario: str, needs: Sequence[str], here: Here) -> None:

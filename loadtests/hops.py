@@ -48,6 +48,14 @@ class Stack:
         beside = [program for program in (self.toxiproxy, self.redis) if program is not None]
         return [*self.nginx, self.gateway, *self.egress, *beside, self.mock]
 
+    def addresses(self) -> list[tuple[str, str]]:
+        """Where everything listens, from the caller to Claude."""
+        opened = self.driver.server.hops() if self.driver else {}
+        hops = [(f'toxiproxy "{name}"', hop.url) for name, hop in opened.items()]
+        control = [("toxiproxy, control", self.toxiproxy.url)] if self.toxiproxy else []
+        own = [(program.name, program.url) for program in self.programs if program is not self.toxiproxy]
+        return [("entrance", self.entrance), *own, *control, *hops]
+
     def start(self, mock: Row, gateway: Tree) -> None:
         """With the mock's configuration and the gateway's settings. Raises CannotRun when a program does not start."""
         self._demand_a_way()

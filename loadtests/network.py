@@ -12,8 +12,9 @@ A hop of Toxiproxy is there when a toxic names it: nothing else says so.
     redis: true                         # the gateway gets its URL
 """
 
+import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -29,16 +30,22 @@ TIMES = {"at": "at least 0", "for": "more than 0"}
 
 @dataclass(frozen=True)
 class Network:
-    """`nginx` and `egress`: nearest the caller first. `entries`: which toxics are in force when; some have no end."""
+    """`nginx` and `egress`: nearest the caller first. `entries`: which toxics are in force when; some have no end.
+    `more`: hops without toxics, for those who lay some on by hand."""
 
     nginx: tuple[Nginx, ...] = ()
     egress: tuple[Nginx, ...] = ()
     redis: bool = False
     entries: tuple[Entry, ...] = ()
+    more: frozenset[str] = frozenset()
 
     @property
     def hops(self) -> frozenset[str]:
-        return frozenset(harm.hop for entry in self.entries for harm in entry.harms)
+        return self.more.union(harm.hop for entry in self.entries for harm in entry.harms)
+
+    def with_all_hops(self) -> "Network":
+        """Toxiproxy wherever it can be."""
+        return dataclasses.replace(self, more=frozenset(_places(self.nginx, self.redis)))
 
     @property
     def programs(self) -> list[str]:
@@ -70,7 +77,7 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
     given = section.read(_Given, data, loc)
     proxies = _proxies(given.nginx, (*loc, "nginx"))
     egress = _proxies(given.egress, (*loc, "egress"))
-    hops = ["caller", *(["gateway"] if proxies else []), "claude", *(["redis"] if given.redis else [])]
+    hops = _places(proxies, given.redis)
     entries = []
     if given.toxics is not None:
         entries.append(Entry(0.0, math.inf, toxics.parse(given.toxics, hops, (*loc, "toxics"))))
@@ -80,6 +87,11 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
             raise Problem(where, f"got {document.shown(given.timeline)}, expected a list of {{phase, toxics}}")
         entries += [_entry(item, hops, (*where, index)) for index, item in enumerate(given.timeline)]
     return Network(proxies, egress, given.redis, tuple(entries))
+
+
+def _places(proxies: Sequence[Nginx], redis: bool) -> list[str]:
+    """Where a hop of Toxiproxy can be."""
+    return ["caller", *(["gateway"] if proxies else []), "claude", *(["redis"] if redis else [])]
 
 
 def _proxies(given: object, loc: Loc) -> tuple[Nginx, ...]:

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import requests
 
 from loadtests import rundir
 
@@ -58,6 +59,8 @@ def test_a_request_passes_every_hop_and_toxics_come_and_go_with_the_timeline(loa
     assert command.leftovers() == []
 
 
+KEY = {"x-api-key": "loadtest"}
+ENTRANCES = ("entrance", "nginx", "gateway", 'toxiproxy "caller"', 'toxiproxy "gateway"')
 KILLED = [
     ("mockclaude", "mock"),
     ("gateway_under_test", "gateway"),
@@ -118,10 +121,36 @@ def test_who_lacks_a_program_gets_one_line_before_anything_starts(loadtests, sce
     assert not command.run.exists()
 
 
-def test_a_target_keeps_the_network_it_has(loadtests, scenario: str):
-    url = "http://127.0.0.1:9"
+def test_a_stack_that_is_kept_up_says_where_everything_is_and_goes_with_ctrl_c(loadtests):
+    command = loadtests("up", "--out", "run", "--set", "mock.capacity.slots=4")
+    command.wait_for(lambda: "Ctrl-C ends it" in command.output())
+    urls = {name.strip(): url for line in command.output().splitlines()[:-1] for name, _, url in [line.partition("  ")]}
 
-    command = loadtests("run", scenario, "--out", "run", "--target", url, "--mock", url)
+    answers = [requests.post(f"{urls[name].strip()}/chat", json={"message": name}, headers=KEY) for name in ENTRANCES]
+    command.process.send_signal(signal.SIGINT)
 
-    assert command.end(10) == 2
-    assert "--target: nginx and redis and toxiproxy of this scenario" in command.output()
+    assert [answer.status_code for answer in answers] == [200] * len(ENTRANCES)
+    assert {'toxiproxy "claude"', 'toxiproxy "redis"', "toxiproxy, control", "redis", "mock", "gateway"} <= set(urls)
+    assert command.end(5) == 130
+    assert command.leftovers() == []
+
+
+def test_the_stack_of_a_scenario_is_kept_up_and_a_program_that_dies_is_told(loadtests, scenario: str):
+    command = loadtests("up", scenario, "--out", "run")
+    command.wait_for(lambda: "Ctrl-C ends it" in command.output())
+    assert "nginx-2" in command.output()
+
+    next(child for line, child in command.children().items() if "redis-server" in line).kill()
+
+    assert command.end(5) == 3
+    assert "the redis died: SIGKILL" in command.output()
+    assert command.leftovers() == []
+
+
+def test_the_doctor_says_what_is_here_and_how_to_get_the_rest(loadtests):
+    well, ill = loadtests("doctor"), loadtests("doctor", env={"TOXIPROXY_BIN": "/nowhere/toxiproxy"})
+
+    assert (well.end(30), ill.end(30)) == (0, 2)
+    for name in ("nginx", "toxiproxy", "redis", "prometheus", "browser", "open files", "cores"):
+        assert name in well.output()
+    assert "missing" in ill.output() and "type: make setup-toxiproxy" in ill.output()
