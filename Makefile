@@ -36,9 +36,10 @@ OVERLOADS := capacity_cliff fifo_dead_work drop_expired_trap batch_slowdown_coll
 PATTERNS := naive_collapse event_loop_block connection_churn hundred_on_two_cores retry_400s layered_retries \
 	retry_after_herd spend_cap fallback_model overloaded_in_stream batch_semaphore stream_or_wait model_routing \
 	prompt_cache zombie_generation deep_health_check
+LOADS := coordinated_omission closed_vs_open spike ramp_to_breakpoint steady impatient_users
 
 scenarios: setup ## run each scenario three times, and confirm a map for real (two hours and a half)
-	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS); do $(BIN)/loadtests run $$name || exit $$?; done; done
+	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS) $(LOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
 
 soak: setup ## ten minutes of mixed load on the production gateway

@@ -27,6 +27,7 @@ ADJUSTED = tuple(f"{name}_adjusted" for name in ("ttft", "ttft_sent", "e2e", "se
 """The same of all requests, where one that failed took for ever: `"inf"` in JSON, which has no infinity."""
 BATCHES = ("batch_interval", "batch_bytes")  # in which text came that was held
 QUANTILES = ("mean", "p50", "p90", "p95", "p99", "p999", "max", "n")
+BREAKPOINT = ("rate", "low", "high")
 LAG = "gateway_lag"  # of which only the longest is known
 CLOCKS = (*DISTRIBUTIONS, *ADJUSTED, LAG)
 INFINITE = "inf"
@@ -42,6 +43,7 @@ METRICS = frozenset(
     + [f"{name}.{quantile}" for name in ADJUSTED for quantile in QUANTILES if quantile != "mean"]
     + [f"cost.{part}" for part in COST]
     + [f"generator.{part}" for part in GENERATOR]
+    + [f"breakpoint.{part}" for part in BREAKPOINT]
     + [f"outcomes.{outcome}" for outcome in OUTCOMES]
     + [f"{name}.{program}" for name in USAGE for program in PROGRAMS]
 )

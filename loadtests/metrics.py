@@ -11,9 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from loadtests import cost, detector, fitness, held, usage
+from loadtests import breaking, cost, detector, fitness, held, rate, usage
 from loadtests.detector import Finding, Trace
 from loadtests.gates import ADJUSTED, DISTRIBUTIONS, INFINITE
+from loadtests.rate import Stretch
 from loadtests.sample import OUTCOMES, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
 from loadtests.usage import Use
@@ -21,7 +22,6 @@ from loadtests.usage import Use
 Attempt = Row
 """One journal record (see the mock's journal)."""
 
-GOODPUT_HELD = 0.9
 RECOVERY_WINDOW = 3.0
 PEAK_WINDOW = 0.1
 GRAIN = 1e-6  # of the times in records
@@ -38,7 +38,7 @@ class Lag(NamedTuple):
 class Observed:
     """What one variant's run left behind: the schedule, the callers' samples, the mock's journal, the lags of the
     gateway's event loop, if it told of any, what the programs took of the machine, and what the load processes told of
-    themselves."""
+    themselves; and the rates that were meant, if the load had any."""
 
     offered: Sequence[float]
     samples: Sequence[Sample]
@@ -46,6 +46,7 @@ class Observed:
     lags: Sequence[Lag] | None = None
     uses: Sequence[Use] = ()
     pulses: Sequence[Row] = ()
+    rates: Sequence[Stretch] = ()
 
     @functools.cached_property
     def traces(self) -> dict[str, Trace]:
@@ -153,6 +154,7 @@ def phase_figures(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
         **_at_claude(attempts, len(cohort)),
         "cost": cost.of(cohort, attempts_of, good),
         "goodput_rate": _ratio(good, seconds),
+        "breakpoint": _breakpoint(observed, spans, slo),
         **_meanwhile(observed, spans, seconds),
         "generator": fitness.figures(observed.pulses, spans),
     }
@@ -181,7 +183,7 @@ def recovery(observed: Observed, scenario: Scenario) -> float | None:
     for second in range(math.floor(last - trigger_end - RECOVERY_WINDOW), -1, -1):
         start = trigger_end + second
         came = _between(offered, start, start + RECOVERY_WINDOW)
-        if came and _between(good, start, start + RECOVERY_WINDOW) / came < GOODPUT_HELD:
+        if came and _between(good, start, start + RECOVERY_WINDOW) / came < breaking.HELD:
             break
         recovered = float(second)
     return recovered
@@ -330,6 +332,18 @@ def _distributions(cohort: Sequence[Sample], waits: Sequence[float], lags: Seque
     values["added_lag"] = lags
     values["dispatch_lag"] = [sample.dispatch_lag for sample in cohort]
     return {name: distribution(values[name]) for name in DISTRIBUTIONS}
+
+
+def _breakpoint(observed: Observed, spans: Sequence[Span], slo: Slo) -> Row:
+    """The largest rate that held the SLO, where the rate rises."""
+    moments = sorted(at for at in observed.offered if any(span.holds(at) for span in spans)) if observed.rates else []
+    good = Counter(sample.intended for sample in observed.samples if is_good(sample, slo))
+    kept = []
+    for at in moments:
+        kept.append(good[at] > 0)
+        good[at] -= 1
+    found = breaking.find(kept, [rate.at(observed.rates, at) for at in moments])
+    return {name: _rounded(value, 3) for name, value in found._asdict().items()}
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -61,7 +61,10 @@ Rate = Annotated[float | Ramp | Wave, WrapValidator(lambda value, _: _parse(valu
 
 
 class Curve(Protocol):
-    """The integral of a rate, and its inverse."""
+    """A rate at each moment, its integral, and the inverse of that."""
+
+    def at(self, seconds: float) -> float:
+        """The rate after so many seconds."""
 
     def count(self, seconds: float) -> float:
         """How many requests so many seconds bring."""
@@ -77,6 +80,9 @@ class Line:
     start: float
     end: float
     seconds: float
+
+    def at(self, seconds: float) -> float:
+        return self.start + self._slope * seconds
 
     def count(self, seconds: float) -> float:
         return seconds * (self.start + self._slope * seconds / 2)
@@ -94,6 +100,9 @@ class Swing:
     """The curve of a wave."""
 
     wave: Wave
+
+    def at(self, seconds: float) -> float:
+        return self.wave.mean + self.wave.amplitude * math.sin(2 * math.pi * seconds / self.wave.period)
 
     def count(self, seconds: float) -> float:
         turn = 2 * math.pi / self.wave.period
@@ -114,6 +123,9 @@ class Faster:
 
     curve: Curve
     factor: float
+
+    def at(self, seconds: float) -> float:
+        return self.factor * self.curve.at(seconds)
 
     def count(self, seconds: float) -> float:
         return self.factor * self.curve.count(seconds)
@@ -176,6 +188,12 @@ def paced(stretches: Sequence[Stretch], paces: Paces) -> Iterator[Stretch]:
         for start, end in itertools.pairwise([stretch.start, *cuts, stretch.end]):
             factor = next((factor for at, factor in reversed(paces) if at <= start), 1.0)
             yield dataclasses.replace(stretch, start=start, end=end, curve=Faster(stretch.curve, factor))
+
+
+def at(stretches: Sequence[Stretch], moment: float) -> float:
+    """The rate in force at a moment of the run."""
+    stretch = next(each for each in reversed(stretches) if each.start <= moment)
+    return stretch.curve.at(moment - stretch.origin)
 
 
 def total(stretches: Sequence[Stretch]) -> float:

@@ -99,6 +99,7 @@ def _figures() -> Row:
         **_each(gates.ADJUSTED, {"$ref": "#/$defs/adjusted"}),
         cost=_object(**_each(gates.COST, MEASURED) | {"tokens": COUNT}),
         generator=_object(**_each(gates.GENERATOR, MEASURED) | {"sockets": COUNT}),
+        breakpoint=_object(**_each(gates.BREAKPOINT, MEASURED)),
         outcomes=_some_of(OUTCOMES, COUNT),
         **_each(gates.USAGE, _some_of(gates.PROGRAMS, NUMBER)),
         **{gates.LAG: _object(max=MEASURED)},

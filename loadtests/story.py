@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from loadtests import gates
+from loadtests.breaking import HELD
 from loadtests.gates import CLOCKS
-from loadtests.metrics import GOODPUT_HELD, Series
+from loadtests.metrics import Series
 from loadtests.sample import Row
 
 DASH = "–"
@@ -122,7 +123,7 @@ def _tell_recovery(recovery: float | None, share_after: float | None) -> str:
         return f"It was back within the SLO {when}."
     if share_after is None:
         return "Whether it recovered was not measured."
-    return "It did not recover." if share_after < GOODPUT_HELD else "It came back, but did not hold to the end."
+    return "It did not recover." if share_after < HELD else "It came back, but did not hold to the end."
 
 
 def _about_steady_load(cells: Sequence[Cell], met: str) -> list[str]:

@@ -107,10 +107,12 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         journal = anonymous.attributed(samples, journal)
     events = run.events_of(name)
     notes = byhand.notes(events)
-    asked = _asked(scenario.crowd(seed, name, paces=byhand.paces(notes)), samples)
+    paces = byhand.paces(notes)
+    asked = _asked(scenario.crowd(seed, name, paces=paces), samples)
     offered = [at for at, _ in asked.values()]
     pulses = [event for event in events if event["event"] == "pulse"]
-    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name), pulses)
+    rates = () if scenario.load.rate is None else scenario.stretches(paces)
+    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name), pulses, rates)
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]

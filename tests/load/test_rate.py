@@ -28,6 +28,7 @@ def test_a_curve_is_the_integral_of_its_rate(curve, rate_at):
     steps = 30_000
     summed = sum(rate_at((step + 0.5) * 30 / steps) for step in range(steps)) * 30 / steps
 
+    assert [curve.at(t) for t in range(31)] == pytest.approx([rate_at(t) for t in range(31)])
     assert curve.count(30) == pytest.approx(summed, rel=1e-6)
     assert curve.count(0) == 0
 
@@ -74,6 +75,7 @@ def test_so_many_come_as_the_stretches_say():
     found = rate.stretches(5.0, [(0, 10, None), (10, 20, Ramp(5, 25))])
 
     assert rate.total(found) == 200
+    assert [rate.at(found, moment) for moment in (0, 9.9, 10, 15, 20)] == [5, 5, 5, 15, 25]
     assert found[1] == Stretch(10, 20, Line(5, 25, 10), 10)
 
 

@@ -29,7 +29,7 @@ PHASE_KEYS = (
     "e2e_adjusted service_time_adjusted held_ratio batch_interval batch_bytes "
     "attempts amplification waited_ratio output_tokens "
     "wasted_output_tokens wasted_ratio refused_attempts refused_ratio input_tokens cached_input_tokens connections "
-    "connections_per_request cost goodput_rate throughput attempts_per_second peak_attempts gateway_lag "
+    "connections_per_request cost goodput_rate breakpoint throughput attempts_per_second peak_attempts gateway_lag "
     "rss cpu generator"
 )
 EXPECTATION_KEYS = "variant phase metric predicted at_most measured status because reason"

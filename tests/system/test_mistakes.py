@@ -25,6 +25,17 @@ MISTAKES = [
     ("deep_health_check", "health_every=none", "before.attempts_per_second"),
     ("deep_health_check", "health_every=none", "brownout.goodput_ratio"),
     ("deep_health_check/shallow", "load.probe.path=/health", "brownout.goodput_ratio"),
+    ("coordinated_omission", "load={}", "steady.e2e.p99"),
+    ("coordinated_omission/shared", "load={}", "steady.e2e.p99"),
+    ("closed_vs_open", "load={}", "slow.e2e.p50"),
+    ("closed_vs_open", "load={}", "slow.goodput_ratio"),
+    ("spike", "concurrency=none", "after.goodput_ratio"),
+    ("spike", "concurrency=none", "spike.outcomes.shed"),
+    ("ramp_to_breakpoint/slow", "load={}", "ramp.breakpoint.rate"),
+    ("ramp_to_breakpoint", "concurrency=none", "ramp.goodput_rate"),
+    ("steady", "concurrency.limit=8", "steady.goodput_ratio"),
+    ("impatient_users", "cancel_upstream=false", "last.ttft.p50"),
+    ("impatient_users", "cancel_upstream=false", "last.output_tokens"),
 ]
 """Scenario (and variant, where the fix has a name of its own), what makes it wrong again, the expectation it fails."""
 
