@@ -36,6 +36,12 @@ def test_the_same_text_at_another_time_is_anothers():
     assert owners(samples, [attempt(1.1, 1.9, text=30), attempt(5.1, 5.9, text=30)]) == ["a", "b"]
 
 
+def test_two_that_said_the_same_at_the_same_time_are_one_each():
+    samples = [request("a", 1.0, 4.0, text=30), request("b", 1.1, 4.0, text=30)]
+
+    assert sorted(map(str, owners(samples, [attempt(1.2, 3.0, text=30), attempt(1.3, 3.0, text=30)]))) == ["a", "b"]
+
+
 def test_what_failed_counts_for_an_open_request_that_has_none_yet_then_for_the_last_that_began():
     samples = [request("a", 1.0, 9.0, "timeout"), request("b", 2.0, 9.0, "timeout")]
     failed = [attempt(at, at, "turned_away") for at in (2.1, 2.2, 2.3, 2.4)]

@@ -94,6 +94,12 @@ def test_a_lag_that_all_pieces_share_is_a_lag():
     assert (found["held_ratio"], found["batch_interval"], found["batch_bytes"]) == (1.0, None, None)
 
 
+def test_a_clock_that_began_late_makes_no_piece_come_before_it_was_sent():
+    found = figures([stream(at=1.497, gaps=(0.11,))], [attempt([(0.5, 3), (0.6, 4)])])
+
+    assert (found["added_lag"]["mean"], found["added_lag"]["max"]) == (pytest.approx(0.005), pytest.approx(0.01))
+
+
 @pytest.mark.parametrize("buffer", [1024, 4096, 16384])
 def test_a_full_buffer_shows_in_the_figures_of_a_phase(buffer: int):
     sample, record = through_a_buffer(buffer)
