@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from loadtests import reading
 from loadtests.load import Ask, Load
@@ -25,7 +26,8 @@ class Call(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a user of this kind does: with a `body` it is a POST (or what `method` says), without one a GET.
+    """What a user of this kind does: with a `body` it is a POST (or what `method` says; of a GET it is the query),
+    without one a GET.
 
     `body` makes what is sent of what is asked and of the request's id; `headers` go beside the usual ones.
     """
@@ -40,7 +42,10 @@ class Kind(NamedTuple):
         headers = self._headers(request_id, key)
         if self.body is None:
             return Call("GET", self.path, headers, b"")
-        return Call(self.method, self.path, headers, json.dumps(self.body(ask, request_id)).encode())
+        said = self.body(ask, request_id)
+        if self.method == "GET":
+            return Call("GET", f"{self.path}?{urlencode(said)}", headers, b"")
+        return Call(self.method, self.path, headers, json.dumps(said).encode())
 
     def poll(self, task: str, request_id: str, key: str) -> Call:
         """The question how far a task is."""

@@ -9,6 +9,7 @@ import pytest
 from loadtests.endpoint import Endpoint, at
 from loadtests.load import Ask
 from loadtests.reading import Exchange
+from loadtests.target import Target
 
 ASK = Ask(("why {model}?",), "small", 50, system=None)
 USUAL = {
@@ -51,6 +52,16 @@ def test_a_template_is_filled_and_what_stands_alone_keeps_its_type():
     asked = endpoint(body=template).asked(ASK, "r1")
 
     assert asked == {"q": "why {model}? [id:r1]", "most": 50, "m": ["small", 3, {"s": ""}], "x": "{y}"}
+
+
+def test_what_is_asked_by_get_is_asked_in_the_query():
+    target = Target(
+        url="http://127.0.0.1:1", endpoint=endpoint(method="GET", body={"q": "{text}", "n": "{max_tokens}"})
+    )
+
+    call = target.kinds({})["chat"].call(ASK, "r1", "k")
+
+    assert (call.method, call.path, call.body) == ("GET", "/api/ask?q=why+%7Bmodel%7D%3F&n=50", b"")
 
 
 @pytest.mark.parametrize(
