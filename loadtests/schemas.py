@@ -1,4 +1,5 @@
-"""JSON Schemas: of scenarios, so that editors complete them, and of summary.json, so that pipelines can rely on it.
+"""JSON Schemas: of scenarios and targets, so that editors complete them, and of summary.json, so that pipelines can
+rely on it.
 
 A schema says what shape a file has. What else must fit (names, bounds, the programs' own sections) is checked when it
 is read.
@@ -10,6 +11,7 @@ from pathlib import Path
 from loadtests import gates
 from loadtests.sample import OUTCOMES, Row
 from loadtests.scenario import Scenario
+from loadtests.target import Target
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 SUMMARY_FILE = Path(__file__).with_name("summary.schema.json")
@@ -27,6 +29,11 @@ def scenario() -> Row:
     found = Scenario.model_json_schema()
     found["$defs"]["Expectation"]["properties"]["metric"] = {"enum": sorted(gates.METRICS)}
     return {"$schema": DRAFT, **found, "title": "A scenario of loadtests"}
+
+
+def target() -> Row:
+    """Of a target's file."""
+    return {"$schema": DRAFT, **Target.model_json_schema(), "title": "A target of loadtests"}
 
 
 def summary() -> Row:

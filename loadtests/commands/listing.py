@@ -25,8 +25,11 @@ def show(name: NameOrFile, assignments: Assignments = None) -> None:
 
 
 def schema(
-    of: Annotated[Literal["scenario", "summary"], typer.Argument(metavar="scenario|summary", help="Which file.")],
+    of: Annotated[
+        Literal["scenario", "target", "summary"],
+        typer.Argument(metavar="scenario|target|summary", help="Which file."),
+    ],
 ) -> None:
-    """The JSON Schema of a scenario file or of summary.json, for editors and pipelines."""
-    found = {"scenario": schemas.scenario, "summary": schemas.summary}[of]()
+    """The JSON Schema of a scenario's file, a target's or of summary.json, for editors and pipelines."""
+    found = {"scenario": schemas.scenario, "target": schemas.target, "summary": schemas.summary}[of]()
     print(json.dumps(found, indent=2))

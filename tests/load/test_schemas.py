@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from loadtests import scenario, schemas
+from loadtests import scenario, schemas, target
 from tests.load.written import Written
 
 
@@ -54,6 +54,14 @@ def test_every_scenario_fits_its_schema(name: str):
     text = scenario.find(name).read_text("utf-8")
 
     assert problems(schemas.scenario(), yaml.safe_load(text)) == []
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_every_target_fits_its_schema(name: str):
+    text = target.find(name).read_text("utf-8")
+
+    assert problems(schemas.target(), yaml.safe_load(text)) == []
+    assert "reday" in problems(schemas.target(), {**yaml.safe_load(text), "reday": "/x"})[0]
 
 
 def test_the_schema_of_a_scenario_sees_a_typo_and_knows_the_metrics(text: str):
