@@ -19,12 +19,10 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTP
 
 from loadtests import rotation
 from loadtests.client import Call
-from loadtests.errand import Errand, Pause
+from loadtests.errand import Errand, Pause, bite
 
 FOREVER = 86_400.0
 BLOCK = 1 << 16
-BITE = 0.1
-"""Seconds' worth that a slow reader takes at once."""
 LITTLE = 4096
 """Bytes that the machine of a slow reader keeps for it; then whoever sends has to wait."""
 HANDSHAKES = 10
@@ -117,7 +115,7 @@ def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
 def _exchange(
     http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float], patience: _Patience, reads: float
 ) -> None:
-    most = round(min(BLOCK, max(1.0, reads * BITE)))
+    most = BLOCK if reads == math.inf else min(BLOCK, bite(reads))
     response: HTTPSocketPoolResponse | None = None
     try:
         response = _send(http, call)

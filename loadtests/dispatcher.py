@@ -7,6 +7,7 @@ its job; each request is a greenlet of its own.
 
 import contextlib
 import itertools
+import math
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -41,7 +42,8 @@ class Dispatcher:
         self.rotation = Rotation(probe) if probe else None
         self._kinds = job.plan.kinds()
         self._ledger, self._report = ledger, report
-        self._http = caller.connect(job.plan.gateway)
+        self._reads = job.scenario.load.reads or math.inf
+        self._http = (caller.connect_slowly if job.scenario.load.reads else caller.connect)(job.plan.gateway)
         self._crowd = job.crowd()
         self._callers = Semaphore(job.callers) if job.callers else contextlib.nullcontext()
         self._arrivals = list(job.arrivals)
@@ -113,7 +115,7 @@ class Dispatcher:
         load, key = self.job.scenario.load, self.job.plan.key
         errand = Errand(arrival, load, key, self.now(), self.rotation, self._kinds)
         try:
-            caller.pursue(self._http, errand, self.now)
+            caller.pursue(self._http, errand, self.now, self._reads)
         except gevent.GreenletExit:
             errand.stop("aborted", self.now())
             self._take(errand)

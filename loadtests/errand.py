@@ -21,6 +21,15 @@ GRAIN = 1e-6
 """Seconds: what is due within this is due. A loop's clock is no finer."""
 
 
+BITE = 0.1
+"""Seconds' worth that a slow reader takes at once."""
+
+
+def bite(reads: float) -> int:
+    """How many bytes are taken at once by who reads so many a second."""
+    return round(max(1.0, reads * BITE))
+
+
 class Pause(NamedTuple):
     """Wait so many seconds, then ask `next` again."""
 

@@ -78,9 +78,9 @@ class Load(Section):
     """Requests come at a `rate`, whatever the server does; or `users` ask, wait for the answer, think, and ask again.
     With both it is so many users who share what comes at that rate.
 
-    `patience`: seconds from the intended start after which the caller gives up. `turns`: questions of a conversation,
-    each asked with all before it. `attempts` and `backoff`: how often the caller tries in all, and how long before its
-    first retry; doubled for each.
+    `patience`: seconds from the intended start after which the caller gives up. `reads`: bytes a second that it takes
+    of an answer. `turns`: questions of a conversation, each asked with all before it. `attempts` and `backoff`: how
+    often the caller tries in all, and how long before its first retry; doubled for each.
     """
 
     user: User
@@ -89,6 +89,7 @@ class Load(Section):
     rate: Rate | None = Field(None, validate_default=True)
     patience: Positive = 60.0
     leaves: Leaving | None = None
+    reads: Positive | None = None
     turns: Count = 1
     think: Amount = 0.0
     model: Shares = "claude-haiku-4-5"

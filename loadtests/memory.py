@@ -67,16 +67,16 @@ class Call:
                 raise Cut("the server closed before it answered")
             await self._change()
 
-    async def read(self) -> bytes:
-        """What has arrived, as soon as anything has; b"" at the end. Raises Cut."""
+    async def read(self, most: int | None = None) -> bytes:
+        """What has arrived, or so many bytes of it, as soon as anything has; b"" at the end. Raises Cut."""
         while not self._arrived:
             if self._complete:
                 return b""
             if self._cut:
                 raise Cut("the answer broke off")
             await self._change()
-        data = bytes(self._arrived)
-        self._arrived.clear()
+        data = bytes(self._arrived[:most])
+        del self._arrived[: len(data)]
         self._drained.set()
         return data
 

@@ -9,7 +9,7 @@ from typing import Any
 from loadtests import client, rotation
 from loadtests.client import Call
 from loadtests.crowd import Crowd
-from loadtests.errand import Errand, Pause
+from loadtests.errand import Errand, Pause, bite
 from loadtests.load import Arrival
 from loadtests.memory import Cut, Served
 from loadtests.rotation import Rotation
@@ -100,10 +100,13 @@ class OpenLoop:
             said = dict(call.headers)
             encoding = said.get(b"content-encoding", b"").decode()
             errand.head(call.status, said.get(b"content-type", b"").decode(), encoding)
-            while data := await call.read():
+            reads = self._scenario.load.reads
+            while data := await call.read(None if reads is None else bite(reads)):
                 errand.feed(data, self._now())
                 if errand.ends_at + self._t0 < (patience.when() or 0.0):
                     patience.reschedule(errand.ends_at + self._t0)
+                if reads is not None:
+                    await asyncio.sleep(len(data) / reads)
             errand.end(self._now())
         except Cut as error:
             errand.fail("truncated" if errand.answered else "reset", self._now(), str(error))

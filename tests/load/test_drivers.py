@@ -39,6 +39,7 @@ EVENTS = [
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "b"}},
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
 ]
+STOP = {"type": "message_stop"}
 Row = dict[str, Any]
 Run = tuple[list[Sample], list[Row], "Gateway"]
 
@@ -101,7 +102,7 @@ class Gateway:
         number, _ = self._count(request)
         assert request.headers["anthropic-version"]
         self.heard[request.headers["x-request-id"]] = (await request.json())["messages"]
-        events = [*EVENTS, {"type": "message_stop"}] if number % 2 else EVENTS
+        events = [*EVENTS, STOP] if number % 2 else EVENTS
         wire = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
 
         squeeze = zlib.compressobj(wbits=31)
@@ -310,3 +311,13 @@ def test_callers_leave_on_purpose_while_they_wait_or_read(drive, tmp_path: Path)
     assert all(sample.first_delta is not None for sample in reading)
     assert all(0.02 < sample.ended - (sample.first_delta or 0) < 0.15 for sample in reading)
     assert {sample.outcome for sample in patient} == {"complete", "truncated"}
+
+
+@pytest.mark.parametrize("drive", DRIVERS)
+def test_a_slow_reader_takes_so_many_bytes_a_second(drive, tmp_path: Path):
+    samples, _ = drive("user: messages_stream, rate: 4, reads: 1000", Gateway(), tmp_path)
+
+    whole = sum(len(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n") for event in [*EVENTS, STOP])
+    complete = [sample for sample in samples if sample.outcome == "complete"]
+    assert len(complete) == 2
+    assert all(whole / 1000 - 0.1 < sample.service_time < whole / 1000 + 0.5 for sample in complete)

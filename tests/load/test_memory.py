@@ -147,6 +147,21 @@ async def test_a_reader_that_does_not_read_holds_the_writer_up():
     assert (len(sent), len(whole)) == (10, 10 * HIGH_WATER)
 
 
+async def test_a_reader_may_take_so_many_bytes_and_no_more():
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head())
+        await send(body(b"abcdefg", more=False))
+
+    call = ask(answers)
+
+    assert [await call.read(3), await call.read(3), await call.read(3), await call.read(3)] == [
+        b"abc",
+        b"def",
+        b"g",
+        b"",
+    ]
+
+
 async def test_open_calls_have_the_grace_time_to_end_and_are_then_cancelled():
     served = Served(slowly)
     calls = [served.call("GET", "/", [], b"")]

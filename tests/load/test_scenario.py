@@ -191,6 +191,7 @@ def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: s
         pytest.param("rate: 4", "rate: 4, turns: 3", 3, "user chat has no history to send; expected", id="turns"),
         pytest.param("rate: 4", "rate: 4, think: 3", 3, "got 3, but nobody asks again", id="think"),
         pytest.param("rate: 4", "rate: 4, users: 3, think: 3", 3, "but nobody asks again", id="shared users think"),
+        pytest.param("rate: 4", "rate: 4, reads: 0", 3, "load.reads: got 0", id="reads nothing"),
         pytest.param("rate: 4", "users: 0", 3, "load.users: got 0", id="no users"),
         pytest.param("rate: 4", "rate: 4, leaves: {share: 1}", 3, 'exactly one of "waiting", "reading"', id="leaves"),
         pytest.param("rate: 4", "rate: 4, leaves: {reading: 1}", 3, "user chat gets all words at once", id="reading"),
