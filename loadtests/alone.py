@@ -1,7 +1,6 @@
 """One process that sends the whole load of a plan."""
 
 import functools
-import time
 
 import gevent
 from locust.env import Environment
@@ -44,8 +43,7 @@ class Alone:
         ledger.note("calibrated", t=0.0, **known.prove(calibration.measure)._asdict())
         self._dispatcher = dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         balancer = Balancer(job, dispatcher.rotation, lambda t, state: ledger.note("probe", t=t, state=state))
-        wall = caller.begin(caller.connect(self._plan.mock))
-        t0 = time.monotonic()
+        wall, t0 = caller.begin(caller.connect(self._plan.mock))
         ledger.note("started", t=0.0, wall=wall, suffix=job.suffix)
         probing = gevent.spawn(balancer.keep_probing, t0)
         try:

@@ -161,10 +161,13 @@ def _outcome_of(error: Exception) -> str:
             return "failed"
 
 
-def begin(mock: HTTPClient) -> float:
-    """Make this moment T0, and say when that was by the mock's own wall clock. Raises OSError when it is refused."""
+def begin(mock: HTTPClient) -> tuple[float, float]:
+    """Make this moment T0: when that was by the mock's own wall clock, and by this process' monotonic one, which cannot
+    be wrong by more than half of what the answer took. Raises OSError when it is refused."""
     control(mock, "POST", "/_mock/close")  # what an earlier start left there would be load of this one
-    return float(control(mock, "POST", "/_mock/reset")["wall"])
+    asked = time.monotonic()
+    wall = float(control(mock, "POST", "/_mock/reset")["wall"])
+    return wall, (asked + time.monotonic()) / 2
 
 
 def wall_offset(mock: HTTPClient) -> Offset:

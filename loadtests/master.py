@@ -70,8 +70,7 @@ class Master:
             self._runner.send_message(worker.IN_ROTATION, {"healthy": state == "healthy"})
             ledger.note("probe", t=t, state=state)
 
-        wall = caller.begin(caller.connect(self._plan.mock))
-        t0 = time.monotonic()
+        wall, t0 = caller.begin(caller.connect(self._plan.mock))
         self._runner.send_message(worker.GO, {"wall": wall})
         ledger.note("started", t=0.0, wall=wall, suffix=job.suffix, workers=sorted(self._names.values()))
         probing = gevent.spawn(Balancer(job, watched, turned).keep_probing, t0)
