@@ -74,7 +74,10 @@ class Follower:
     def __init__(self, run: RunDir, scenario: Scenario, variant: str, seed: int) -> None:
         self._scenario, self._variant = scenario, variant
         self._samples, self._events = Tail(run.samples), Tail(run.events)
-        self._offered = [arrival.at for arrival in scenario.arrivals(seed, variant)]
+        arrivals = scenario.arrivals(seed, variant)
+        self._names = {arrival.request_id for arrival in arrivals}
+        self._offered = [arrival.at for arrival in arrivals]
+        self._follow = scenario.load.waits or scenario.load.turns > 1
         self._started = False
         self._ended = 0
         self._good: deque[float] = deque()
@@ -101,9 +104,15 @@ class Follower:
             total=self._scenario.seconds,
             offered=offered / min(WINDOW, max(t, 0.1)),
             goodput=len(self._good) / min(WINDOW, max(t, 0.1)),
-            inflight=max(0, bisect.bisect_right(self._offered, t) - self._ended),
+            inflight=self._inflight(stats, t),
             amplification=(int(stats["arrived"]) - before) / came if came else None,
         )
+
+    def _inflight(self, stats: Row, t: float) -> int:
+        """What follows from an answer is known here only when it has ended; Claude knows it when it comes."""
+        if self._follow:
+            return int(stats["running"] + stats["queued"])
+        return max(0, bisect.bisect_right(self._offered, t) - self._ended)
 
     def _between(self, start: float, end: float) -> int:
         return bisect.bisect_right(self._offered, end) - bisect.bisect_right(self._offered, start)
@@ -115,6 +124,8 @@ class Follower:
             if row["variant"] == self._variant:
                 sample = Sample.from_row(row)
                 self._ended += 1
+                if sample.request_id not in self._names:
+                    bisect.insort(self._offered, sample.intended)
                 if metrics.is_good(sample, self._scenario.slo):
                     self._good.append(sample.ended)
 

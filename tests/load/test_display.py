@@ -54,6 +54,19 @@ def test_a_moment_has_rates_of_the_last_five_seconds_and_what_is_in_flight(run: 
     assert moment.inflight == 40 - 30
 
 
+def test_what_follows_from_an_answer_is_offered_when_it_has_ended_and_in_flight_at_claude(run: RunDir, small: Scenario):
+    closed = small.load.model_validate({"user": "chat", "users": 2, "think": 1})
+    follower = Follower(run, small.model_copy(update={"load": closed}), "naive", 1)
+    start(run)
+    sample = Sample("naive-1-000001-2", 4.0, 4.0, 4.5, "complete")
+    run.samples.write_text(sample.to_json("naive") + "\n")
+
+    moment = follower.look({"t": 5.0, "arrived": 20, "running": 1, "queued": 2})
+
+    assert moment is not None
+    assert (moment.offered, moment.inflight) == (3 / 5, 3)  # two that came first, and one that followed
+
+
 def test_late_answers_are_no_goodput(run: RunDir, small: Scenario):
     follower = Follower(run, small, "naive", 1)
     start(run)
