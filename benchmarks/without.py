@@ -29,7 +29,8 @@ class Timers(Pacer):
 
 def rendered_by_json(index, text, rng):
     """A text delta made as any other event is."""
-    return wire.event("content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": text}}, rng)
+    delta = {"type": "text_delta", "text": text}
+    return wire.event("content_block_delta", {"index": index, "delta": delta}, rng), wire.text_bytes(delta)
 
 
 def main():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -28,6 +27,10 @@ class Chunk(NamedTuple):
     at: float
     data: bytes
     text: int = 0
+
+    def joined(self, later: Chunk) -> Chunk:
+        """Both at once."""
+        return Chunk(self.at, self.data + later.data, self.text + later.text)
 
 
 class Broken(Exception):
@@ -123,7 +126,10 @@ def _events(
         yield Chunk(due, pending)
         for delta in block.deltas(cuts, step):
             due = max(due, ttft + max(0, made + delta.made - 1) * pace)
-            yield Chunk(due, *_delta(index, delta.data, padding))
+            if isinstance(delta.said, str):
+                yield Chunk(due, *wire.text_delta(index, delta.said, padding))
+            else:
+                yield Chunk(due, wire.event("content_block_delta", {"index": index, "delta": delta.said}, padding))
         made += block.tokens
         due = max(due, ttft + (made - 1) * pace) if block.tokens else due
         pending = wire.event("content_block_stop", {"index": index}, padding)
@@ -133,14 +139,6 @@ def _events(
     closing = {"delta": _stop(script), "usage": usage.cumulative(), **(script.extras or {})}
     pending += wire.event("message_delta", closing, padding)
     yield Chunk(ttft + made * pace, pending + wire.event("message_stop", {}, padding))
-
-
-def _delta(index: int, data: Mapping[str, object], padding: random.Random) -> tuple[bytes, int]:
-    """The event, and how many bytes of text it says."""
-    text = data.get("text")
-    if isinstance(text, str) and len(data) == 2:
-        return wire.text_delta(index, text, padding), wire.text_bytes(data)
-    return wire.event("content_block_delta", {"index": index, "delta": data}, padding), wire.text_bytes(data)
 
 
 def _stop(script: Script) -> dict[str, object]:

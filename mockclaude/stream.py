@@ -45,7 +45,7 @@ class Stream:
 
     def __init__(self, slot: Slot, line: connection.Line | None) -> None:
         self.turn = 0
-        self.due: list[Chunk] = []
+        self.due: Chunk | None = None
         self.over = False
         self.left = False
         self.ending: reply.Broken | faults.Injected | None = None
@@ -65,11 +65,10 @@ class Stream:
         """Write what is due, or leave it to be sent; when to look again."""
         if self.left or self.over:
             return None
-        attempt, due, size = self._slot.attempt, list[Chunk](), 0
-        while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and size < JOINED:
+        attempt, due = self._slot.attempt, None
+        while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and (not due or len(due.data) < JOINED):
             if self.ending is None:
-                due.append(self._next)
-                size += len(self._next.data)
+                due = self._next if due is None else due.joined(self._next)
                 if attempt.first_token is None and faults.DELTA in self._next.data:
                     attempt.first_token = now
             if not self._advance():
@@ -80,8 +79,8 @@ class Stream:
                 self.wake()
                 return None
         elif due:
-            attempt.says(sum([chunk.text for chunk in due]), now)
-            self._line.write(b"".join([chunk.data for chunk in due]))
+            attempt.says(due.text, now)
+            self._line.write(due.data)
         return now + self._slot.look_again(wait)
 
     def _advance(self) -> bool:
@@ -184,33 +183,31 @@ class Answer(Response):
         while not stream.over:
             self._pacer.go(stream)
             await stream.woken()
-            due, stream.due = stream.due, []
-            await self._write(due, send, last=stream.whole)
+            due, stream.due = stream.due, None
+            if due is not None:
+                await self._write(due, send, last=stream.whole)
         if stream.ending is None:
             self._slot.complete()
             return
         if isinstance(stream.ending, faults.Injected):
             said = stream.ending.event(self._request_id, random.Random(self._request_id))
-            await self._write([Chunk(stream.ending.at, said)], send, last=True)
+            await self._write(Chunk(stream.ending.at, said), send, last=True)
         elif stream.ending.how == "end":
-            await self._write([Chunk(stream.ending.at, b"")], send, last=True)
+            await self._write(Chunk(stream.ending.at, b""), send, last=True)
         else:
             connection.cut(scope, stream.ending.how)
         self._slot.fail()
 
-    async def _write(self, due: list[Chunk], send: Send, last: bool) -> None:
+    async def _write(self, due: Chunk, send: Send, last: bool) -> None:
         """Send it as ASGI has it; how long that takes is how long the client did not read."""
-        if not due:
-            return
         attempt, now = self._slot.attempt, self._pacer.clock.now()
-        attempt.says(sum([chunk.text for chunk in due]), now)
-        body = b"".join([chunk.data for chunk in due])
+        attempt.says(due.text, now)
         try:
             if attempt.first_byte is None:
                 attempt.status = 200
                 attempt.first_byte = now
-                await send({"type": "http.response.start", "status": 200, "headers": self._head(len(body), last)})
-            await send({"type": "http.response.body", "body": body, "more_body": not last})
+                await send({"type": "http.response.start", "status": 200, "headers": self._head(len(due.data), last)})
+            await send({"type": "http.response.body", "body": due.data, "more_body": not last})
         finally:
             attempt.stalled += self._pacer.clock.now() - now
 

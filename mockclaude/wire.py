@@ -17,6 +17,7 @@ ORGANIZATION = "6d6f636b-636c-4175-8465-000000000001"
 """`anthropic-organization-id`: "mockclaude" in ASCII, in the shape of a UUID."""
 WORKSPACE = "wrkspc_01MockMockMockMockMockMo"
 """`anthropic-workspace-id`, once the caller is known."""
+_quoted = json.encoder.encode_basestring
 SPACES = tuple(b" " * k for k in range(16))
 TEXT_DELTA = (
     b"event: content_block_delta\ndata: "
@@ -218,10 +219,11 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
     return b"event: %b\ndata: %b%b}\n\n" % (name.encode(), data[:-1], SPACES[rng.getrandbits(4)])
 
 
-def text_delta(index: int, text: str, rng: random.Random) -> bytes:
-    """What `event` makes of a `text_delta`, in a tenth of the time: nearly all that a mock says are such events."""
-    return TEXT_DELTA % (
-        index,
-        json.encoder.encode_basestring(text).encode("utf-8", "replace"),
-        SPACES[rng.getrandbits(4)],
-    )
+def text_delta(index: int, text: str, rng: random.Random) -> tuple[bytes, int]:
+    """What `event` makes of a `text_delta`, in a tenth of the time: nearly all that a mock says are such events.
+
+    With it, how many bytes of text that is, as `text_bytes` counts them.
+    """
+    said = _quoted(text).encode("utf-8", "replace")
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return TEXT_DELTA % (index, said, SPACES[rng.getrandbits(4)]), size

@@ -21,10 +21,15 @@ LONGEST_WORD = 24
 
 
 class Delta(NamedTuple):
-    """One `content_block_delta`, due when `made` tokens of its block are made."""
+    """One `content_block_delta`, due when `made` tokens of its block are made; text is `said` as it is."""
 
     made: int
-    data: Json
+    said: Json | str
+
+    @property
+    def data(self) -> Json:
+        """The `delta` of its event."""
+        return {"type": "text_delta", "text": self.said} if isinstance(self.said, str) else self.said
 
 
 class Block(Protocol):
@@ -64,7 +69,7 @@ class Text(NamedTuple):
     def deltas(self, rng: random.Random, step: int | None) -> Iterator[Delta]:
         """Some words at a time, then the citations."""
         for made, piece in pieces(self.text, self.tokens, rng, step):
-            yield Delta(made, {"type": "text_delta", "text": piece})
+            yield Delta(made, piece)
         for citation in self.citations:
             yield Delta(self.tokens, {"type": "citations_delta", "citation": citation})
 

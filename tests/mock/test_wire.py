@@ -119,3 +119,13 @@ def test_an_identifier_is_base58():
 
 def test_a_text_block_begins_empty():
     assert script.Text("hi", 1).start() == {"type": "text", "text": ""}
+
+
+@pytest.mark.parametrize("text", [" word", "", 'a "b" \\ c\n\t', "é漢😀", "\u2028\x7f\x01", "\ud800"], ids=ascii)
+def test_a_text_delta_is_the_event_that_any_delta_is(text):
+    delta = {"type": "text_delta", "text": text}
+
+    quick, size = wire.text_delta(3, text, random.Random(5))
+
+    assert quick == wire.event("content_block_delta", {"index": 3, "delta": delta}, random.Random(5))
+    assert size == wire.text_bytes(delta)
