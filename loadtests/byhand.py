@@ -5,17 +5,18 @@ so the page, the report and the verdict all read the same rows.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import ConfigDict, Strict
 
-from loadtests import section
+from loadtests import section, toxics
 from loadtests.rate import Paces
 from loadtests.sample import Row
 from loadtests.section import Unit
+from loadtests.toxics import Harm
 
 EVENT = "by_hand"
 PROGRAM = "control room"
@@ -47,15 +48,20 @@ def notes(events: Iterable[Row]) -> list[Note]:
     return [Note(**{**row, "closes": tuple(row["closes"])}) for row in found]
 
 
-def still_open(done: Iterable[Note], kind: str = "") -> tuple[str, ...]:
-    """The windows that nothing has closed yet, the oldest first; only those whose name begins with `kind`."""
-    opened: dict[str, None] = {}
+def in_force(done: Iterable[Note], kind: str = "") -> list[Note]:
+    """Those whose windows nothing has closed yet, the oldest first; only of names that begin with `kind`."""
+    opened: dict[str, Note] = {}
     for note in done:
-        for name in note.closes:
-            opened.pop(name, None)
+        for name in (*note.closes, note.opens):
+            opened.pop(str(name), None)
         if note.opens is not None:
-            opened[note.opens] = None
-    return tuple(name for name in opened if name.startswith(kind))
+            opened[note.opens] = note
+    return [note for name, note in opened.items() if name.startswith(kind)]
+
+
+def still_open(done: Iterable[Note], kind: str = "") -> tuple[str, ...]:
+    """The names of their windows."""
+    return tuple(str(note.opens) for note in in_force(done, kind))
 
 
 def windows(done: Iterable[Note], end: float) -> list[Row]:
@@ -95,6 +101,20 @@ class Choice(NamedTuple):
     fields: Row
     knob: tuple[str, str, float] | None = None
 
+    def set_to(self, value: float | None) -> Row:
+        """Its fields with the knob at `value`, or where it usually is."""
+        return {**self.fields, **self._knob(value)}
+
+    def told(self, value: float | None) -> str:
+        return f"{self.title}, {self.knob[1]} {self._knob(value)[self.knob[0]]:g}" if self.knob else self.title
+
+    def _knob(self, value: float | None) -> Row:
+        if self.knob is None:
+            return {}
+        field, _, usual = self.knob
+        found = usual if value is None else value
+        return {field: round(found) if isinstance(usual, int) else found}
+
 
 CHOICES: Mapping[str, Choice] = {
     "overloaded": Choice("529 overloaded", {"name": "status", "code": 529}),
@@ -117,6 +137,20 @@ CHOICES: Mapping[str, Choice] = {
     "giant_event": Choice("giant event", {"name": "giant_event", "after": 3}, ("size", "bytes", 1_048_576)),
     "content_type": Choice("wrong content type", {"name": "content_type"}),
 }
+
+
+WIRES: Mapping[str, Choice] = {
+    "latency": Choice("slow network", {"type": "latency"}, ("latency", "later by (ms)", 500)),
+    "bandwidth": Choice("narrow pipe", {"type": "bandwidth"}, ("rate", "kB per second", 2)),
+    "timeout": Choice("black hole", {"type": "timeout"}),
+    "reset_peer": Choice("connections reset", {"type": "reset_peer"}, ("timeout", "after (ms)", 0)),
+    "slow_close": Choice("connections end late", {"type": "slow_close"}, ("delay", "later by (ms)", 2000)),
+    "slicer": Choice("small slices", {"type": "slicer", "delay": 10_000}, ("average_size", "bytes", 64)),
+    "limit_data": Choice("connections end early", {"type": "limit_data"}, ("bytes", "after bytes", 2000)),
+    "down": Choice("nobody listens", {"type": "down"}),
+}
+"""Toxics in people's words."""
+WAYS = {"caller": "to the gateway", "gateway": "from nginx to the gateway", "claude": "to Claude", "redis": "to Redis"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,21 +180,11 @@ class Fault(Deed):
 
     def entry(self) -> Row:
         """What the mock is told."""
-        return {**CHOICES[self.choice].fields, **self._knob(), "share": self.percent / 100}
+        return {**CHOICES[self.choice].set_to(self.value), "share": self.percent / 100}
 
     def told(self) -> str:
-        knob = CHOICES[self.choice].knob
-        value = f", {knob[1]} {self._knob()[knob[0]]:g}" if knob else ""
         share = "" if self.percent == 100 else f", {self.percent:g} % of attempts"
-        return f"{CHOICES[self.choice].title}{value}{share}"
-
-    def _knob(self) -> Row:
-        knob = CHOICES[self.choice].knob
-        if knob is None:
-            return {}
-        field, _, usual = knob
-        value = usual if self.value is None else self.value
-        return {field: round(value) if isinstance(usual, int) else value}
+        return f"{CHOICES[self.choice].told(self.value)}{share}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +200,35 @@ class Capacity(Deed):
 
     slots: Annotated[int, Strict(), Ge(1), Le(1_000_000)] | None
     seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire(Deed):
+    """Lay one of `WIRES` on a hop: with its knob at `value`, for so many `seconds`."""
+
+    hop: str
+    choice: str
+    value: Annotated[float, Strict(), Ge(0), Le(10**9)] | None = None
+    seconds: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if self.choice not in WIRES:
+            raise ValueError(f'got "{self.choice}", expected one of: {", ".join(WIRES)}')
+
+    def harm(self, hops: Collection[str]) -> Harm:
+        """Raises section.Problem when there is no such hop, or the toxic has no such value."""
+        (found,) = toxics.parse([{"hop": self.hop, **WIRES[self.choice].set_to(self.value)}], hops, ())
+        return found
+
+    def told(self) -> str:
+        return f"{WIRES[self.choice].told(self.value)}, {WAYS.get(self.hop, self.hop)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heal(Deed):
+    """Remove the toxic of one window, or all that were laid by hand."""
+
+    window: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,11 @@ class Toxiproxy:
                 raise ToxiproxyError(f'hop "{name}" at {self.url} has {", ".join(found)} already; remove it first')
             self._hops[name], self._toxics[name] = there[name], ()
 
+    def share(self) -> None:
+        """All its hops are somebody else's too: what is on them by now is the other's."""
+        self._hops = self.hops()
+        self._toxics = dict.fromkeys(self._hops, ())
+
     def close(self, name: str) -> None:
         """The hop is gone, with its toxics and its connections."""
         self._call("delete", f"/proxies/{name}", f'close hop "{name}"')

@@ -14,7 +14,8 @@ import gevent
 from geventhttpclient.response import HTTPParseError
 
 from loadtests import byhand, rate, section
-from loadtests.byhand import Capacity, Clear, Deed, Fault, Mark, Note, Plain, Rate
+from loadtests.byhand import Capacity, Clear, Deed, Fault, Heal, Mark, Note, Plain, Rate, Wire
+from loadtests.chaos import ToxiproxyError
 from loadtests.rate import Paces
 from loadtests.rundir import RunDir
 from loadtests.runner import TICK
@@ -22,6 +23,7 @@ from loadtests.sample import Row
 from loadtests.scenario import MOST_REQUESTS
 from loadtests.stack import MOCK_SECTIONS
 from loadtests.watch import PATIENCE, Watch
+from loadtests.wires import Wires
 
 Asked = TypeVar("Asked", bound=Deed)
 JSON = {"content-type": "application/json"}
@@ -30,7 +32,7 @@ NOTICE = 0.3
 SCHEDULED = 20_000
 """Requests of a schedule that are worked out in a second."""
 SAVED = "saved"
-FAULT, CAPACITY = "fault ", "capacity"
+FAULT, CAPACITY, TOXIC = "fault ", "capacity", "toxic "
 """What the names of windows begin with."""
 
 
@@ -52,6 +54,7 @@ class Hand:
     def __init__(self, watch: Watch, load: Load) -> None:
         self._watch, self._load = watch, load
         self._touched = False
+        self.wires = Wires(watch.plan.toxiproxy) if watch.plan.toxiproxy else None
         self.saved: list[Row] = []
         self._deeds: Mapping[str, tuple[type[Deed], Callable[[Any], str]]] = {
             "start": (Plain, self._start),
@@ -61,6 +64,8 @@ class Hand:
             "fault": (Fault, self._fault),
             "clear": (Clear, self._clear),
             "capacity": (Capacity, self._capacity),
+            "wire": (Wire, self._wire),
+            "heal": (Heal, self._heal),
             "mark": (Mark, self._mark),
             "save": (Plain, self._save),
         }
@@ -76,6 +81,8 @@ class Hand:
 
     def restore(self) -> None:
         """Claude as the scenario has it, for a new run."""
+        if self.wires is not None:
+            self._on_the_wires(lambda wires: wires.heal(byhand.still_open(self._watch.notes, TOXIC)))
         if self._touched:
             self._tell("DELETE", "/_mock/faults")
             self._tell("PUT", "/_mock/config", {**dict.fromkeys(MOCK_SECTIONS), **self._config()})
@@ -103,7 +110,9 @@ class Hand:
         self._tell("DELETE", "/_mock/faults")
         untroubled = {name: value for name, value in self._config().items() if name not in ("faults", "timeline")}
         self._tell("PUT", "/_mock/config", {**dict.fromkeys(MOCK_SECTIONS), **untroubled})
-        return "the load is stopped; no fault is in force" if running else "no fault is in force"
+        if self.wires is not None:
+            self._on_the_wires(Wires.clear)
+        return f"{'the load is stopped; ' if running else ''}no fault is in force"
 
     def _rate(self, asked: Rate) -> str:
         self._demand_load()
@@ -151,6 +160,24 @@ class Hand:
         self._later(asked.seconds, CAPACITY, self._give_back)
         return told
 
+    def _wire(self, asked: Wire) -> str:
+        self._demand_load()
+        harm = asked.harm(self.wires.hops if self.wires else ())
+        window = f"{TOXIC}{harm.hop} {harm.toxic.name}"
+        self._on_the_wires(lambda wires: wires.harm(window, harm))
+        self._note(asked.told(), opens=window)
+        self._later(asked.seconds, window, lambda: self._on_the_wires(lambda wires: wires.heal([window])))
+        return f"begun: {asked.told()}"
+
+    def _heal(self, asked: Heal) -> str:
+        laid = byhand.still_open(self._watch.notes, TOXIC)
+        healed = [window for window in laid if asked.window in (None, window)]
+        self._on_the_wires(lambda wires: wires.heal(healed))
+        told = "no toxic was laid" if not healed else "all toxics removed" if healed == [*laid] else "toxic removed"
+        if healed and self._watch.state == "running":
+            self._note(told, closes=tuple(healed))
+        return told
+
     def _mark(self, asked: Mark) -> str:
         self._demand_load()
         self._note(asked.note, harmless=True)
@@ -172,6 +199,14 @@ class Hand:
         self.saved.append({"at": at, "verdict": verdict, "path": f"{SAVED}/{copy.path.name}/{copy.report.name}"})
         self._note(f"saved as {copy.path.parent.name}/{copy.path.name}", harmless=True)
         return f"saved: {verdict}"
+
+    def _on_the_wires(self, act: Callable[[Wires], None]) -> None:
+        if self.wires is None:
+            raise Refused("there is no Toxiproxy between the programs of this run")
+        try:
+            act(self.wires)
+        except ToxiproxyError as error:
+            raise Refused(str(error)) from None
 
     def _demand_load(self) -> None:
         if self._watch.state != "running":

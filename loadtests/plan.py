@@ -23,7 +23,8 @@ WORKER = "LOADTESTS_WORKER"
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """`scenario`, `samples` and `events` are paths; `gateway` and `mock` base URLs; `key` the tenant's gateway key.
-    `target`: how it is spoken to, if it is not our gateway."""
+    `target`: how it is spoken to, if it is not our gateway. `inside`: the gateway itself, whatever stands before it;
+    `toxiproxy`: its control plane, where there is one."""
 
     scenario: str
     variant: str
@@ -34,6 +35,8 @@ class Plan:
     samples: str
     events: str
     target: Row | None = None
+    inside: str = ""
+    toxiproxy: str | None = None
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2), encoding="utf-8")

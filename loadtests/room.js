@@ -23,7 +23,7 @@
   const highest = (values) => values.reduce((top, v) => (v > top ? v : top), 0);
   const limits = Object.entries(fixed.slo);
   const show = (key, v) => (v === null || v === undefined ? "–" : key === "breaker" ? BREAKER[v] : /_p\d/.test(key) ? seconds(v) : plain(v));
-  let seen = { start: 0, state: "ready", t: 0, windows: [], marks: [], done: [], faults: {}, saved: [] };
+  let seen = { start: 0, state: "ready", t: 0, windows: [], marks: [], done: [], faults: {}, laid: [], saved: [] };
   let lines = { t: [], outcomes: {} };
   let plots = {};
 
@@ -80,7 +80,8 @@
     able("start", !runs); able("stop", runs); able("save", seen.state !== "ready" && seen.state !== "starting");
     tiles();
     const names = Object.entries(seen.faults).map(([name, share]) => `${name}, ${plain(100 * share)} %`);
-    list($("force"), names, (text) => make("li", {}, text, clearing(text.split(",")[0])));
+    list($("force"), names, (text) => make("li", {}, text, undoing("clear", { name: text.split(",")[0] }, "Clear", text)));
+    if ($("laid")) list($("laid"), seen.laid.map((l) => `${l.window}|${l.told}`), (text) => make("li", {}, text.split("|")[1], undoing("heal", { window: text.split("|")[0] }, "Remove", text.split("|")[1])));
     list($("log"), seen.done.map((d) => `${d.at.toFixed(1)} s|${d.told}`).reverse(), (text) => make("li", {}, make("span", { textContent: text.split("|")[0] }), text.slice(text.indexOf("|") + 1)));
     list($("saved"), seen.saved.map((s) => `${s.path}|report at ${s.at.toFixed(1)} s: ${s.verdict}`), (text) => make("li", {}, make("a", { href: text.split("|")[0], textContent: text.split("|")[1], target: "_blank" })));
   }
@@ -92,12 +93,12 @@
     box.replaceChildren(...texts.map(item));
   }
 
-  const clearing = (name) => {
-    const button = make("button", { type: "button", textContent: "Clear", ariaLabel: `Clear ${name}` });
-    button.dataset.do = "clear";
-    button.dataset.body = JSON.stringify({ name });
+  function undoing(deed, body, word, what) {
+    const button = make("button", { type: "button", textContent: word, ariaLabel: `${word} ${what}` });
+    button.dataset.do = deed;
+    button.dataset.body = JSON.stringify(body);
     return button;
-  };
+  }
 
   function able(name, on) {
     for (const button of document.querySelectorAll(`.buttons [data-do="${name}"]`)) button.ariaDisabled = on ? null : "true";
@@ -311,8 +312,8 @@
     return Object.fromEntries(given.map((field) => [field.name, field.type === "number" ? field.valueAsNumber : field.value]));
   }
 
-  function knob() {
-    const choice = document.querySelector("[name=choice]").value, own = fixed.choices[choice], box = $("knob");
+  function knob(select) {
+    const own = fixed.knobs[select.value], box = select.form.querySelector(".knob");
     box.hidden = !own;
     if (own) { box.querySelector("span").textContent = own[1]; box.querySelector("input").value = own[2]; }
   }
@@ -326,11 +327,13 @@
     const button = event.target.closest("button[data-do]");
     if (button && button.ariaDisabled !== "true") act(button.dataset.do, JSON.parse(button.dataset.body ?? "{}"));
   });
-  document.querySelector("[name=choice]").addEventListener("change", knob);
   $("figures").addEventListener("toggle", () => { if (lines.t.length) draw(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => Object.values(plots).forEach(({ plot }) => plot.redraw()));
   new ResizeObserver(fit).observe(document.querySelector("main"));
-  knob();
+  for (const select of document.querySelectorAll("[name=choice]")) {
+    select.addEventListener("change", () => knob(select));
+    knob(select);
+  }
   tell();
   look();
 })();

@@ -59,7 +59,8 @@ def rehearse(
 class Rehearsal:
     """One variant while it runs. `show` is called twice a second, with the variant's name and the mock's stats.
 
-    With an `aim` its target is the gateway, and its mock the mock, if it names one that runs already.
+    With an `aim` its target is the gateway, and its mock the mock, if it names one that runs already. With
+    `every_hop` there is Toxiproxy wherever it can be, for toxics by hand.
     """
 
     run: RunDir
@@ -69,10 +70,13 @@ class Rehearsal:
     show: Callable[[str, Row], None] = lambda variant, stats: None
     aim: Aim | None = None
     senders: Crew = ALONE
+    every_hop: bool = False
 
     def __post_init__(self) -> None:
         self.scenario = self.scenario.of(self.variant)
-        self.stack = Stack(self.run, self.variant, self.scenario.parsed_network(), self.aim)
+        planned = self.scenario.parsed_network()
+        between = planned.with_all_hops() if self.every_hop else planned
+        self.stack = Stack(self.run, self.variant, between, self.aim)
         self.mock, self.gateway = self.stack.mock, self.stack.gateway
         self.load = Program("load generator", self.run.log(self.variant, "load"))
         self.workers = [
@@ -117,6 +121,8 @@ class Rehearsal:
             samples=str(self.run.samples.resolve()),
             events=str(self.run.events.resolve()),
             target=self.aim.target.model_dump(mode="json", by_alias=True) if self.aim else None,
+            inside=self.gateway.url,
+            toxiproxy=self.stack.driver.server.url if self.stack.driver else None,
         )
         path = self.run.log(self.variant, "plan").with_suffix(".json")
         plan.write(path)

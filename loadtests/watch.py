@@ -42,7 +42,7 @@ class Watch:
         self.run = RunDir(Path(plan.events).parent)
         self.scenario = plan.load_scenario().of(plan.variant)
         self.mock = caller.connect(plan.mock)
-        self._gateway = caller.connect(plan.gateway)
+        self._gateway = caller.connect(plan.inside or plan.gateway)
         self._levels: dict[str, float] = {}
         self.state: State = "ready"
         self.start = 0
@@ -102,6 +102,7 @@ class Watch:
             "faults": dict(self.live.now.faults) if self.live.now else {},
             "windows": byhand.windows(self.notes, self.t),
             "marks": byhand.marks(self.notes),
+            "laid": [{"window": note.opens, "told": note.told} for note in byhand.in_force(self.notes, "toxic ")],
             "done": [{"at": note.t, "told": note.told} for note in self.notes],
             "lines": self.live.columns(since),
         }

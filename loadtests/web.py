@@ -74,7 +74,7 @@ def routes(watch: Watch, hand: Hand) -> Blueprint:
 
     @blueprint.get("/")
     def page() -> Response:
-        return _plain(Response(_page(watch)))
+        return _plain(Response(_page(watch, hand)))
 
     @blueprint.get("/<name>")
     def asset(name: str) -> Response:
@@ -117,7 +117,7 @@ def _lead_here(response: Response) -> Response:
     return response
 
 
-def _page(watch: Watch) -> str:
+def _page(watch: Watch, hand: Hand) -> str:
     about, scenario = watch.run.read_about()[0], watch.scenario
     slo = scenario.slo.model_dump(exclude_none=True)
     return report.template("room.html.j2").render(
@@ -125,6 +125,8 @@ def _page(watch: Watch) -> str:
         variant=watch.plan.variant,
         about=scenario.about,
         choices=byhand.CHOICES,
+        wires=byhand.WIRES,
+        ways=[(hop, byhand.WAYS.get(hop, hop)) for hop in hand.wires.hops] if hand.wires else [],
         slots=(scenario.mock_config().get("capacity") or {}).get("slots"),
         data=report.embedded(_fixed(watch, slo)),
     )
@@ -138,7 +140,7 @@ def _fixed(watch: Watch, slo: Mapping[str, float]) -> Row:
         "slo": slo,
         "phases": [{"name": s.name, "start": s.start, "end": s.end, "judge": s.judge} for s in lines.spans()],
         "faults": metrics.faults(lines),
-        "choices": {key: choice.knob for key, choice in byhand.CHOICES.items()},
+        "knobs": {key: choice.knob for key, choice in (*byhand.CHOICES.items(), *byhand.WIRES.items())},
     }
 
 

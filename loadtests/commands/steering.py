@@ -1,14 +1,16 @@
 """`loadtests ui`: a scenario under Locust's web page, started and ended by hand."""
 
+import os
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from loadtests import display, runner, stack
+from loadtests import display, doctor, runner, stack
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFile, Out, Seed, Workers
 from loadtests.crew import Crew
+from loadtests.doctor import Here
 from loadtests.errors import Interrupted, InvalidRun
 
 
@@ -33,8 +35,9 @@ def ui(
         console.print(f"variant: {chosen} (of {', '.join(variants)}; choose with --variant)")
     folder = runner.prepare(name, experiment, [chosen], seed, out, rehearsing.command())
     web_port = stack.web_port(port)
+    toxiproxy = doctor.find(doctor.TOXIPROXY, Here(os.environ)) is not None
     senders = Crew.of(workers, master=False, remote=False)
-    rehearsal = runner.Rehearsal(folder, experiment, chosen, seed, senders=senders)
+    rehearsal = runner.Rehearsal(folder, experiment, chosen, seed, senders=senders, every_hop=toxiproxy)
     with rehearsal.started() as witness:
         options = ("--web-host", "127.0.0.1", "--web-port", str(web_port))
         rehearsal.start_load(*options)

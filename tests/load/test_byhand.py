@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadtests import byhand, section
-from loadtests.byhand import CHOICES, Capacity, Fault, Mark, Note
+from loadtests import byhand, section, toxics
+from loadtests.byhand import CHOICES, WIRES, Capacity, Fault, Mark, Note, Rate, Wire
 from loadtests.section import Problem
 from mockclaude import faults
 
@@ -55,6 +55,8 @@ def test_a_fault_is_told_to_the_mock_and_in_words(data, entry, told: str):
         (Fault, {"choice": "cut", "secnds": 3}, 'secnds: unknown key; did you mean "seconds"?'),
         (Capacity, {"slots": 0}, "slots: got 0, expected greater than or equal to 1"),
         (Capacity, {}, "slots: is missing"),
+        (Rate, {"factor": 0}, "factor: got 0, expected greater than or equal to 0.01"),
+        (Wire, {"hop": "claude", "choice": "flood"}, 'got "flood", expected one of: latency, '),
         (Mark, {"note": ""}, "note: "),
         (Mark, [], "expected a mapping"),
     ],
@@ -64,6 +66,33 @@ def test_a_deed_that_makes_no_sense_is_refused_in_words(kind, data, said: str):
         section.read(kind, data)
 
     assert said in str(refusal.value)
+
+
+def test_every_toxic_has_a_choice():
+    assert {choice.fields["type"] for choice in WIRES.values()} == set(toxics.TOXICS)
+
+
+@pytest.mark.parametrize("choice", WIRES)
+def test_every_choice_is_a_toxic_as_it_stands(choice: str):
+    asked = section.read(Wire, {"hop": "claude", "choice": choice})
+
+    harm = asked.harm(["caller", "claude"])
+
+    assert (harm.hop, toxics.NAMES[type(harm.toxic)]) == ("claude", WIRES[choice].fields["type"])
+
+
+def test_a_toxic_is_told_with_its_value_and_its_way():
+    asked = section.read(Wire, {"hop": "caller", "choice": "latency", "value": 800.0})
+
+    assert asked.told() == "slow network, later by (ms) 800, to the gateway"
+    assert asked.harm(["caller"]).toxic == toxics.Latency(latency=800)
+
+
+def test_a_hop_that_is_not_there_is_named():
+    asked = section.read(Wire, {"hop": "redis", "choice": "down"})
+
+    with pytest.raises(Problem, match='no hop is called "redis"; expected one of: caller, claude'):
+        asked.harm(["caller", "claude"])
 
 
 def test_a_note_comes_back_from_the_events_as_it_went_in():
@@ -99,3 +128,9 @@ def test_a_mark_is_a_moment_and_steers_nothing():
 
     assert byhand.marks(done) == [{"at": 1.0, "label": "deployed"}, {"at": 2.0, "label": "stopped by hand"}]
     assert byhand.steered(done) == ["at 2.0 s: stopped by hand"]
+
+
+def test_the_rate_that_counts_is_in_the_order_of_the_notes():
+    done = [Note(1.0, "rate × 2", factor=2.0), Note(2.0, "deploy", harmless=True), Note(3.0, "as it was", factor=1.0)]
+
+    assert byhand.paces(done) == [(1.0, 2.0), (3.0, 1.0)]

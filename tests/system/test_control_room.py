@@ -180,7 +180,10 @@ def test_another_website_cannot_read_what_is_shown(room: Room):
 
 
 def press(tab, selector: str) -> None:
-    tab.evaluate(f"document.querySelector('{selector}').click()")
+    """As soon as it can be pressed."""
+    button = f"document.querySelector('{selector}')"
+    wait_for(tab, f"{button} && {button}.ariaDisabled !== 'true'")
+    tab.evaluate(f"{button}.click()")
 
 
 def fill(tab, form: str, **values: object) -> None:
@@ -253,6 +256,30 @@ def test_a_capacity_cut_makes_a_queue_until_it_is_given_back(tab, running: Room)
     assert given_back["windows"][0]["end"] < given_back["t"]
 
 
+def test_a_toxic_by_hand_slows_the_network_until_it_is_removed(tab, running: Room):
+    tab.open(running.page, width=1440)
+
+    fill(tab, "wire", choice="latency", hop="claude", value=700)
+
+    wait_for(tab, "document.querySelector('#laid')?.textContent.includes('slow network, later by (ms) 700, to Claude')")
+    slow = running.wait_until(lambda seen: (seen["lines"]["ttft_p50"][-1] or 0) > 0.6)
+    assert slow["windows"][0]["label"].startswith("slow network")
+    press(tab, "#laid button")
+    running.wait_until(lambda seen: 0 < (seen["lines"]["ttft_p50"][-1] or 0) < 0.5)
+    assert running.seen()["laid"] == []
+
+
+def test_a_hop_that_is_shut_refuses_until_the_panic_stop(running: Room):
+    running.do("wire", hop="caller", choice="down")
+    running.wait_until(lambda seen: sum(seen["lines"]["outcomes"].get("refused", [])) > 3)
+
+    running.do("panic")
+    running.do("start")
+
+    again = running.wait_until(lambda seen: seen["state"] == "running" and seen["t"] > 3)
+    assert set(again["lines"]["outcomes"]) == {"complete"}
+
+
 def test_a_mark_appears_and_steers_nothing(tab, running: Room):
     tab.open(running.page, width=1440)
 
@@ -290,7 +317,8 @@ def test_a_start_meets_the_scenario_as_it_is_written(running: Room):
     assert again["start"] == before["start"] + 1
     assert (again["faults"], again["windows"], again["done"]) == ({}, [], [])
     assert set(again["lines"]["outcomes"]) == {"complete"}
-    assert {row["event"] for row in rundir.rows(running.folder / "events.jsonl")} == {"started"}
+    written = [row["event"] for row in rundir.rows(running.folder / "events.jsonl")]
+    assert written.count("started") == 1 and not {"by_hand", "interrupted"} & {*written}
 
 
 def test_a_saved_report_opens_and_says_that_the_run_was_steered(tab, running: Room):
@@ -317,6 +345,7 @@ def test_a_saved_report_opens_and_says_that_the_run_was_steered(tab, running: Ro
         ("fault", {"choice": "cut", "percent": 200}, 400, "percent: got 200"),
         ("rate", {"factor": "fast"}, 400, "factor: got"),
         ("rate", {}, 400, "factor: is missing"),
+        ("wire", {"hop": "moon", "choice": "down"}, 400, 'no hop is called "moon"'),
         ("mark", {"note": ""}, 400, "note: "),
         ("mark", [], 400, "expected a mapping"),
         ("start", {}, 409, "the load runs already"),
@@ -328,9 +357,10 @@ def test_what_makes_no_sense_is_refused_in_words(running: Room, name: str, body:
     assert (answer.status_code, said in answer.json()["error"]) == (status, True)
 
 
-@pytest.mark.parametrize("name", ["stop", "rate", "fault", "capacity", "mark"])
+@pytest.mark.parametrize("name", ["stop", "rate", "fault", "capacity", "wire", "mark"])
 def test_a_load_that_does_not_run_cannot_be_steered(room: Room, name: str):
     body = {"rate": {"factor": 2}, "fault": {"choice": "cut"}, "capacity": {"slots": 1}, "mark": {"note": "x"}}
+    body["wire"] = {"hop": "claude", "choice": "down"}
 
     answer = room.do(name, **body.get(name, {}))
 
