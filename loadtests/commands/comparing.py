@@ -23,7 +23,7 @@ def compare_runs(
 ) -> None:
     """Say what got worse from A to B beyond noise; exit 1 when something did.
 
-    Noise is told by the spread when both were run with --repeat 3 or more; else it is the bound of a figure's kind.
+    Noise is told by the spread when both were run with --repeat 3 or more, else by how many requests a figure is of.
     """
     console = display.console(stderr=as_json)
     first, second = (compare.side(_read(path), str(path)) for path in (before, after))

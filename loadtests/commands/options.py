@@ -27,9 +27,12 @@ Gates = Annotated[
     list[str] | None,
     typer.Option("--gate", metavar="GATE", help="What must hold, too: 'after.goodput_ratio > 0.9'; repeatable."),
 ]
-Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML: a case for each expectation, gate.")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML: a case for each expectation, gate.")
+]
 Markdown = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write Markdown; it goes to $GITHUB_STEP_SUMMARY by itself.")
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write Markdown; it goes to $GITHUB_STEP_SUMMARY by itself."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, everything else on stderr.")]
 Workers = Annotated[

@@ -123,3 +123,22 @@ def test_what_needs_an_extra_says_which(bare):
     assert code == 2
     assert "pip install 'mockclaude[all]'" in said
     assert "Traceback" not in said
+
+
+def test_a_rehearsal_needs_no_clone(wheel, tmp_path):
+    """As with `uvx --from 'mockclaude[all]' loadtests`: the wheel, what it asks for, and an empty folder."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    installed = Installed(tmp_path / "venv", wheel, *extras["gateway"], *extras["loadtests"])
+    here = tmp_path / "here"
+    here.mkdir()
+
+    made = installed.run("loadtests", "new", "mine", cwd=here)
+    options = ("--variant", "fixed", "--out", "run", "--junit", "junit.xml")
+    code, said = installed.run("loadtests", "run", "mine.yaml", "--clock", "virtual", *options, cwd=here)
+
+    assert made[0] == 0, made[1]
+    assert code == 0, said
+    assert "mine: pass" in said
+    assert (here / "run" / "report.html").stat().st_size > 100_000
+    assert (here / "junit.xml").read_text().count("<testcase") == 4
+    assert installed.run("loadtests", "schema", "summary")[0] == 0
