@@ -16,7 +16,7 @@ demo: setup ## run the retry_storm rehearsal (under four minutes)
 
 test: setup-dev setup-browser setup-network setup-toxiproxy ## run all tests
 	$(BIN)/pytest -n 2 -m "not system"
-	$(BIN)/pytest -m system
+	$(BIN)/pytest -m "system and not long"
 
 check: setup-dev ## lint, types, layers
 	$(BIN)/ruff format --check .
@@ -37,10 +37,13 @@ PATTERNS := naive_collapse event_loop_block connection_churn hundred_on_two_core
 	retry_after_herd spend_cap fallback_model overloaded_in_stream batch_semaphore stream_or_wait model_routing \
 	prompt_cache zombie_generation deep_health_check
 LOADS := coordinated_omission closed_vs_open spike ramp_to_breakpoint steady impatient_users
+NETWORKS := nginx_buffering gzip_ghost double_proxy silent_truncation read_timeout_truncation network_brownout \
+	narrow_pipe blackhole sliced_events duplicate_billing
 
-scenarios: setup ## run each scenario three times, and confirm a map for real (two hours and a half)
-	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS) $(LOADS); do $(BIN)/loadtests run $$name || exit $$?; done; done
+scenarios: setup-dev setup-network setup-toxiproxy ## run each scenario three times, mistakes, a map (three hours and a half)
+	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS) $(LOADS) $(NETWORKS); do $(BIN)/loadtests run $$name || exit $$?; done; done
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
+	$(BIN)/pytest -m long
 
 soak: setup ## ten minutes of mixed load on the production gateway
 	$(BIN)/loadtests run soak
