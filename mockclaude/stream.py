@@ -65,7 +65,19 @@ class Stream:
         """Write what is due, or leave it to be sent; when to look again."""
         if self.left or self.over:
             return None
-        attempt, due = self._slot.attempt, None
+        due, wait = self._take(now)
+        if due is not None and (line := self._way_out()) is not None:
+            self._slot.attempt.says(due.text, now)
+            line.write(due.data)
+        elif due is not None or self.over:
+            self.due = due
+            self.wake()
+            return None
+        return now + self._slot.look_again(wait)
+
+    def _take(self, now: float) -> tuple[Chunk | None, float]:
+        """What has become due, as one chunk, and in how many seconds the next will be."""
+        due, attempt = None, self._slot.attempt
         while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and (not due or len(due.data) < JOINED):
             if self.ending is None:
                 due = self._next if due is None else due.joined(self._next)
@@ -73,15 +85,13 @@ class Stream:
                     attempt.first_token = now
             if not self._advance():
                 break
-        if self.over or attempt.first_byte is None or self._line is None or not self._line.free:
-            self.due = due
-            if due or self.over:
-                self.wake()
-                return None
-        elif due:
-            attempt.says(due.text, now)
-            self._line.write(due.data)
-        return now + self._slot.look_again(wait)
+        return due, wait
+
+    def _way_out(self) -> connection.Line | None:
+        """The line, if what is due may be written there: neither the head nor the end, and the other side reads."""
+        if self.over or self._line is None or self._slot.attempt.first_byte is None or not self._line.free:
+            return None
+        return self._line
 
     def _advance(self) -> bool:
         """Come to the next chunk, or to the moment at which it ends otherwise; false when all is over."""
