@@ -19,7 +19,7 @@ from pathlib import Path
 import simpleeval
 from markupsafe import Markup
 
-from loadtests import document, report, runner, scenario, stack, summary, virtual
+from loadtests import document, report, scenario, sections, stack, summary, virtual
 from loadtests.errors import CannotRun
 from loadtests.rundir import About, RunDir
 from loadtests.sample import Row
@@ -100,7 +100,7 @@ def check(name: str, assignments: Sequence[str], plane: Plane) -> None:
             hint = document.did_you_mean(plane.variant, experiment.variants)
             raise CannotRun(f"--variant {plane.variant}: {hint}")
         experiment.choose_clock("virtual")
-        runner.check_settings(experiment, source, [plane.variant])
+        sections.check(experiment, source, [plane.variant])
     for x, y in itertools.product(plane.x.values, plane.y.values):
         cell = settings(plane, x, y)
         try:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import platform
 import shlex
@@ -18,8 +17,7 @@ import requests
 from loadtests import canary, client, crew, figures, report, rundir, stack, summary, usage
 from loadtests.chaos import ToxiproxyError, undone
 from loadtests.crew import ALONE, Crew
-from loadtests.document import Document
-from loadtests.errors import CannotRun, InvalidRun, ScenarioError
+from loadtests.errors import CannotRun, InvalidRun
 from loadtests.hops import Stack
 from loadtests.plan import VARIABLE, Plan
 from loadtests.rundir import About, RunDir
@@ -222,27 +220,6 @@ class Rehearsal:
             raise CannotRun(f"the mock at {witness.url}: {error}") from None
 
 
-def check_settings(scenario: Scenario, source: Document, variants: Sequence[str]) -> None:
-    """Ask the programs about their sections of the scenario. Raises ScenarioError at the first problem."""
-    for variant in _with_different_mocks(scenario, variants):
-        for problem in stack.problems_of("mockclaude", scenario.of(variant).mock_config()):
-            own = ("variants", variant, "mock")
-            raise _problem_at(own if (*own, *problem["loc"]) in source.places else ("mock",), problem, source)
-    for variant in variants:
-        for problem in stack.problems_of("gateway_under_test", scenario.gateway_settings(variant)):
-            own = ("variants", variant, *problem["loc"])
-            inherited = own not in source.places and ("gateway", *problem["loc"]) in source.places
-            raise _problem_at(("gateway",) if inherited else ("variants", variant), problem, source)
-
-
-def _with_different_mocks(scenario: Scenario, variants: Sequence[str]) -> list[str]:
-    """One variant for each configuration of the mock."""
-    found: dict[str, str] = {}
-    for variant in variants:
-        found.setdefault(json.dumps(scenario.of(variant).mock_config(), default=repr), variant)
-    return list(found.values())
-
-
 def prepare(
     name: str,
     scenario: Scenario,
@@ -310,9 +287,3 @@ def versions() -> dict[str, str]:
     """Of Python and of what a run stands on, as far as it is installed."""
     installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
     return {"python": platform.python_version(), **{name: installed[name] for name in VERSIONS if name in installed}}
-
-
-def _problem_at(prefix: tuple[str, ...], problem: Row, source: Document) -> ScenarioError:
-    path = (*prefix, *problem["loc"])
-    dotted = ".".join(str(step) for step in path)
-    return ScenarioError(source.place(path), f"{dotted}: {problem['message']}")

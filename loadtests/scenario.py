@@ -1,6 +1,6 @@
 """A scenario: the experiment as a file, checked before anything starts.
 
-The sections `mock`, `gateway` and the variants' settings belong to the programs they configure; `stack.check` asks
+The sections `mock`, `gateway` and the variants' settings belong to the programs they configure; `sections` asks
 those programs about them.
 """
 
@@ -155,9 +155,13 @@ class Scenario(Section):
         wanted = [self.of(name).parsed_network().programs for name in variants or self.variants]
         return sorted({program for programs in wanted for program in programs})
 
+    def outside(self) -> list[str]:
+        """What it needs that is not to be had in one process, on virtual time."""
+        return [*self.needs, *self.programs()]
+
     def choose_clock(self, asked: ClockName | None) -> ClockName:
         """Raises CannotRun with the reason when the scenario cannot run on the one asked for."""
-        needs = [*self.needs, *self.programs()]
+        needs = self.outside()
         if needs and "virtual" in (asked, self.clock):
             raise CannotRun(f"this scenario cannot run on virtual time: it needs {' and '.join(needs)}")
         if asked and self.clock not in ("either", asked):

@@ -229,30 +229,6 @@ def ask_gateway(url: str, asked: Call) -> Answer:
     return Answer(found.status_code, found.headers.get("content-type", ""), found.content)
 
 
-def problems_of(module: str, settings: Mapping[str, Any]) -> list[Row]:
-    """What a program says of its settings, before it is started: `{"loc": [...], "message": str}` for each problem."""
-    arguments = {"mockclaude": ["check", "-", "--json"], "gateway_under_test": ["--check", "-"]}[module]
-    finished = subprocess.run(
-        [sys.executable, "-P", "-m", module, *arguments],
-        input=json.dumps(settings),
-        env=clean_environment(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=START_TIMEOUT,
-        preexec_fn=die_with_parent,
-    )
-    if finished.returncode == 0:
-        return []
-    try:
-        found: list[Row] = json.loads(finished.stdout)
-    except ValueError:
-        said = (finished.stderr + finished.stdout)[-2000:]
-        raise CannotRun(
-            f"python -m {module} cannot check its settings, exit code {finished.returncode}:\n{said}"
-        ) from None
-    return found
-
-
 def environment_of(settings: Mapping[str, Any], prefix: str = "GATEWAY_") -> dict[str, str]:
     """Nested settings as environment variables: `{"retry_budget": {"ratio": 0.1}}` is `GATEWAY_RETRY_BUDGET__RATIO`."""
     variables: dict[str, str] = {}

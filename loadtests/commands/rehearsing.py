@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from loadtests import doctor, runner, scenario, target
+from loadtests import doctor, runner, scenario, sections, target
 from loadtests.doctor import Here
 from loadtests.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, InvalidRun
@@ -35,7 +35,7 @@ def prepare(
     variants = [variant for variant in experiment.variants if not chosen or variant in chosen]
     if aim is not None:
         experiment, variants = target.experiment_at(aim.target, experiment, chosen or [])
-    runner.check_settings(experiment, source, variants)
+    sections.check(experiment, source, variants)
     return experiment, variants
 
 

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadtests import client, display, doctor, runner, scenario
+from loadtests import client, display, doctor, runner, scenario, sections
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFileOrNone, Out, Seed
 from loadtests.doctor import Here, Line
@@ -71,7 +71,7 @@ def _default(assignments: list[str]) -> Scenario:
     for assignment in assignments:
         source.set(assignment)
     experiment = scenario.parse(source)
-    runner.check_settings(experiment, source, ["default"])
+    sections.check(experiment, source, ["default"])
     return experiment
 
 

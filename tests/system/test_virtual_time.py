@@ -10,7 +10,7 @@ import pytest
 from loadtests import scenario
 
 SHIPPED = {name: scenario.load(name)[0] for name in scenario.names()}
-EITHER = [name for name, experiment in SHIPPED.items() if not experiment.needs and experiment.clock != "real"]
+EITHER = [name for name, experiment in SHIPPED.items() if not experiment.outside() and experiment.clock != "real"]
 ROUGH = """\
 about: Streams, callers that lose patience, refusals, limits, and work that outlives its caller.
 load: {user: stream, rate: 20, patience: 1.2, max_tokens: 80}
