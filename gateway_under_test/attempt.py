@@ -13,21 +13,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Self
 
 from gateway_under_test import errors, logs, tracing
 from gateway_under_test.metrics import Metrics
-
-
-class Usage(Protocol):
-    """The input side of Claude's usage."""
-
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def cache_read_input_tokens(self) -> int | None: ...
-    @property
-    def cache_creation_input_tokens(self) -> int | None: ...
 
 
 @dataclass
@@ -114,11 +103,11 @@ class Attempt:
         """Claude's answer has begun."""
         self.status_code, self.headers = status_code, headers
 
-    def read(self, usage: Usage) -> None:
+    def read(self, usage: Mapping[str, Any]) -> None:
         """What Claude says it has read; what its prompt cache held is counted apart."""
-        self.input_tokens = usage.input_tokens
-        self.cache_read = usage.cache_read_input_tokens or 0
-        self.cache_write = usage.cache_creation_input_tokens or 0
+        self.input_tokens = usage["input_tokens"]
+        self.cache_read = usage.get("cache_read_input_tokens") or 0
+        self.cache_write = usage.get("cache_creation_input_tokens") or 0
 
     def speaks(self) -> float:
         """Its first piece is here; returns the seconds it took."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,13 +17,18 @@ from typing import Any, NamedTuple
 
 import anthropic
 import httpx2
+import orjson
 from anthropic._base_client import get_platform
 from anthropic.types import Message
 from anyio import to_thread
 
 from gateway_under_test import errors, relay, settings, transport
 from gateway_under_test.attempt import Attempt
+from gateway_under_test.events import Event, Events
 from gateway_under_test.transport import Transport
+
+AT_ONCE = 16
+"""Pieces after which timers and other streams have a turn: a single read may hold hundreds."""
 
 # Which attempt the http client is busy with: its hooks see a request and nothing of ours.
 _current: ContextVar[Attempt] = ContextVar("attempt")
@@ -69,7 +75,7 @@ class Claude:
         with _translated(attempt):
             with _carrying(attempt):
                 message = await self._message(prompt, attempt)
-            attempt.read(message.usage)
+            attempt.read(message.usage.to_dict())
             attempt.output_tokens = message.usage.output_tokens
             text = "".join(block.text for block in message.content if block.type == "text")
         if not text:
@@ -82,17 +88,20 @@ class Claude:
         seen, stopped = False, False
         with _translated(attempt):
             async with contextlib.aclosing(self._events(prompt, attempt)) as events:
-                async for event in events:
-                    await asyncio.sleep(0)  # a read may hold hundreds of events: let timers and other streams in
-                    if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                        seen = True
-                        yield event.delta.text
-                    elif event.type == "message_start":
-                        attempt.read(event.message.usage)
-                    elif event.type == "message_delta":
-                        attempt.output_tokens = event.usage.output_tokens
-                    elif event.type == "message_stop":
+                async for name, data in events:
+                    if name == b"content_block_delta":
+                        delta = _read(data)["delta"]
+                        if delta["type"] == "text_delta":
+                            seen = True
+                            yield delta["text"]
+                    elif name == b"message_start":
+                        attempt.read(_read(data)["message"]["usage"])
+                    elif name == b"message_delta":
+                        attempt.output_tokens = _read(data)["usage"]["output_tokens"]
+                    elif name == b"message_stop":
                         stopped = True
+                    elif name == b"error":
+                        raise errors.from_event(relay.parsed(data), attempt.headers)
         if not stopped and self._settings.require_stop:
             raise errors.UpstreamError("Claude's answer broke off")
         if not seen:
@@ -122,10 +131,13 @@ class Claude:
                             rest = b"".join([part async for part in parts])
                             raise _event_of(reading, head._replace(body=head.body + rest))
                         yield head
+                        count = 0
                         async for part in parts:
-                            await asyncio.sleep(0)  # a fast answer lets timers and other streams in
                             reading.hear(part)
                             yield part
+                            count += 1
+                            if count % AT_ONCE == 0:
+                                await asyncio.sleep(0)
                         yield b""
             if reading.failed is not None:
                 raise _event_of(reading)
@@ -168,24 +180,38 @@ class Claude:
         assert isinstance(message, Message)
         return message
 
-    async def _events(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Any, None]:
+    async def _events(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Event, None]:
+        """Raw: the SDK would make a model of each, which costs more than all else that is done with it."""
+        unread, count = Events(), 0
+        async with contextlib.aclosing(self._reads(prompt, attempt)) as reads:
+            async for part in reads:
+                for event in unread.read(part):
+                    yield event
+                    count += 1
+                    if count % AT_ONCE == 0:
+                        await asyncio.sleep(0)
+
+    async def _reads(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[bytes, None]:
         parameters = {**self._parameters(prompt, attempt), "stream": True}
         if self._settings.calls == "async":
             async with self._client() as (_, client):
                 with _carrying(attempt):
-                    events = await client.messages.create(**parameters)
-                attempt.hear(events.response.status_code, events.response.headers)
-                async with events:
-                    async for event in events:
-                        yield event
+                    answer = await client.messages.with_raw_response.create(**parameters)
+                attempt.hear(answer.status_code, answer.headers)
+                async with contextlib.aclosing(answer.http_response) as response:
+                    compressed = "content-encoding" in response.headers
+                    async with contextlib.aclosing(response.aiter_bytes() if compressed else _parts(response)) as parts:
+                        async for part in parts:
+                            yield part
             return
         with self._blocking_client() as blocking:
             with _carrying(attempt):
-                stream = await self._run(lambda: blocking.messages.create(**parameters))
-            attempt.hear(stream.response.status_code, stream.response.headers)
-            with stream:
-                while (event := await self._run(lambda: next(stream, None))) is not None:
-                    yield event
+                told = await self._run(lambda: blocking.messages.with_raw_response.create(**parameters))
+            attempt.hear(told.status_code, told.headers)
+            with contextlib.closing(told.http_response) as response:
+                parts = response.iter_bytes()
+                while (part := await self._run(lambda: next(parts, None))) is not None:
+                    yield part
 
     async def _run(self, blocking: Callable[[], Any]) -> Any:
         """Call it in a thread, or right here, where everybody else waits for it."""
@@ -293,6 +319,13 @@ def _witness_blocking(request: httpx2.Request) -> None:
     request.extensions["trace"] = trace
 
 
+def _read(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError:  # Python's own takes half a surrogate pair too, as the SDK does
+        return json.loads(data)
+
+
 async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """The body's bytes as they arrive and undecoded; none of them empty."""
     stream = response.stream
@@ -311,7 +344,7 @@ def _refusal(head: relay.Head, headers: httpx2.Headers) -> errors.GatewayError:
 
 def _event_of(reading: relay.Reading, answer: relay.Head | None = None) -> errors.GatewayError:
     """An error event inside a 200 as our error, which may carry the whole `answer`."""
-    error = errors.from_claude(errors.STATUS_OF.get(str(reading.failed), 500))
+    error = errors.from_event({"error": {"type": reading.failed}})
     error.answer = answer
     return error
 
@@ -344,14 +377,14 @@ def _translated(attempt: Attempt) -> Iterator[None]:
     except anthropic.APIStatusError as error:
         body = error.body if isinstance(error.body, dict) else {}
         attempt.hear(error.status_code, error.response.headers)
-        raise errors.from_claude(_status(error.status_code, body), error.response.headers, body) from error
+        raise errors.from_claude(error.status_code, error.response.headers, body) from error
     except anthropic.APIConnectionError as error:
         raise _lost(error.__cause__, attempt) from error
     except httpx2.LocalProtocolError as error:
         raise errors.Rejected("a header of the request cannot be sent on") from error
     except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
         raise _lost(error, attempt) from error
-    except (ValueError, TypeError, AttributeError) as error:  # the SDK does not validate what it parses
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # the SDK does not validate what it parses
         raise errors.UpstreamError("Claude's answer is malformed") from error
 
 
@@ -363,12 +396,3 @@ def _lost(error: BaseException | None, attempt: Attempt) -> errors.GatewayError:
     if isinstance(error, httpx2.TimeoutException):
         return errors.Timeout("Claude did not answer in time")
     return errors.UpstreamError("the connection to Claude broke")
-
-
-def _status(status: int, body: dict[str, Any]) -> int:
-    """The status of an error answer; of an error event inside a 200, the status that its type stands for."""
-    if status != 200:
-        return status
-    inner = body.get("error")
-    kind = inner.get("type") if isinstance(inner, dict) else None
-    return errors.STATUS_OF.get(str(kind), 500)

@@ -167,6 +167,13 @@ def from_claude(
     return error
 
 
+def from_event(data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> GatewayError:
+    """The error that an `error` event inside a 200 means to our caller: that of the status its type stands for."""
+    inner = data.get("error")
+    kind = inner.get("type") if isinstance(inner, dict) else None
+    return from_claude(STATUS_OF.get(str(kind), 500), headers, data)
+
+
 def _of_status(status: int, retry_after: float | None) -> GatewayError:
     match status:
         case 429:

@@ -48,6 +48,7 @@ class Metrics:
     """
 
     def __init__(self, known: Iterable[str] = (), worker: str | None = None) -> None:
+        prices.load()
         self.worker = worker
         self._models = Models(known)
         self._registry = registry = CollectorRegistry()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import genai_prices
+from genai_prices import data_snapshot
 
 
 class Used(NamedTuple):
@@ -14,6 +15,11 @@ class Used(NamedTuple):
     output: int
     cache_read: int = 0
     cache_write: int = 0
+
+
+def load() -> None:
+    """Read the list now: that takes a tenth of a second, which no caller should wait for."""
+    data_snapshot.get_snapshot()
 
 
 def dollars(model: str | None, used: Used) -> float | None:

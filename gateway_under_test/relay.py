@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gateway_under_test.events import Event, Events
+
 Headers = list[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(
@@ -99,7 +101,9 @@ class Reading:
         self._started = False
         self._stopped = False
         self._streams = head.streams
-        self._held = b""
+        self._events = Events()
+        self._whole: list[bytes] = []
+        self._size = 0
         self.hear(head.body)
 
     @property
@@ -114,31 +118,33 @@ class Reading:
 
     def hear(self, part: bytes) -> None:
         """The next bytes."""
-        self._held += part
-        if self._streams:
-            *events, self._held = self._held.split(b"\n\n")
-            for event in events:
-                self._note(event)
-        if len(self._held) > LONGEST:
-            self._held = b""
+        if not self._streams:
+            self._size += len(part)
+            self._whole.append(part)
+            if self._size > LONGEST:
+                self._whole.clear()
+            return
+        for event in self._events.read(part):
+            self._note(event)
+        if self._events.held > LONGEST:
+            self._events.forget()
 
     def end(self) -> None:
         """There are no more."""
         if not self._streams:
-            self._take(parsed(self._held))
+            self._take(parsed(b"".join(self._whole)))
 
-    def _note(self, event: bytes) -> None:
-        name, _, data = event.partition(b"\ndata:")
-        match name.removeprefix(b"event:").strip():
+    def _note(self, event: Event) -> None:
+        match event.name:
             case b"message_start":
                 self._started = True
-                self._take(_object(parsed(data).get("message")))
+                self._take(_object(parsed(event.data).get("message")))
             case b"message_delta":
-                self._take(parsed(data))
+                self._take(parsed(event.data))
             case b"message_stop":
                 self._stopped = True
             case b"error":
-                self.failed = str(_object(parsed(data).get("error")).get("type"))
+                self.failed = str(_object(parsed(event.data).get("error")).get("type"))
 
     def _take(self, said: dict[str, Any]) -> None:
         usage = _object(said.get("usage"))

@@ -17,6 +17,7 @@ import httpx2
 from gateway_under_test import cache, errors, logs, race, relay, settings
 from gateway_under_test.attempt import Attempt, Telemetry
 from gateway_under_test.claude import Claude, Piece, Prompt, Usage
+from gateway_under_test.patience import Patience
 from gateway_under_test.patterns import Patterns, Place
 from gateway_under_test.resilience.deadline import Deadline
 from gateway_under_test.zombies import Zombies
@@ -224,18 +225,19 @@ class Upstream:
         self, pieces: AsyncGenerator[T, None], until: float | None, time: Time
     ) -> AsyncGenerator[T, None]:
         """The first by `until`, none after too long a silence, all of them in time; raises Timeout."""
+        loop, idle, whole = asyncio.get_running_loop(), self._settings.idle_timeout, time.whole
         async with contextlib.aclosing(pieces):
-            while True:
+            with contextlib.closing(Patience(until)) as patience:
                 try:
-                    # around each step and never around a yield: between steps the caller's task may change
-                    async with asyncio.timeout_at(until):
-                        piece = await anext(pieces, None)
+                    while True:
+                        with patience:
+                            piece = await anext(pieces, None)
+                        if piece is None:
+                            return
+                        yield piece
+                        patience.until = whole.within(idle, loop.time())
                 except TimeoutError:
                     raise errors.Timeout("Claude did not answer in time") from None
-                if piece is None:
-                    return
-                yield piece
-                until = time.whole.within(self._settings.idle_timeout, asyncio.get_running_loop().time())
 
     def _time(self, job: Job[T], request: logs.RequestLine) -> Time:
         """The request's time, counted from its start: our own limits, and the caller's where it is shorter."""

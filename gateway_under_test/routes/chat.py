@@ -92,7 +92,7 @@ class TextStream(EventSourceResponse):
 
     def __init__(
         self,
-        events: AsyncIterator[ServerSentEvent],
+        events: AsyncIterator[bytes],
         pieces: AsyncGenerator[Piece, None],
         chosen: settings.Settings,
     ) -> None:
@@ -115,7 +115,7 @@ class TextStream(EventSourceResponse):
             except asyncio.CancelledError:  # the server stops
                 line: logs.RequestLine = scope["state"]["line"]
                 if line.status_code is not None and not line.finished:
-                    last = _error(errors.Shed("the gateway is stopping; try again"), line).encode()
+                    last = _error(errors.Shed("the gateway is stopping; try again"), line)
                     await send({"type": "http.response.body", "body": last, "more_body": False})
                 raise
 
@@ -166,7 +166,7 @@ def router(chosen: settings.Settings, upstream: Upstream, keys: auth.Keys) -> AP
 
 async def _events(
     first: Piece | None, pieces: AsyncGenerator[Piece, None], line: logs.RequestLine
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncIterator[bytes]:
     if first is not None:
         yield _event(first)
     try:
@@ -176,18 +176,18 @@ async def _events(
         line.outcome = error.type
         yield _error(error, line)
     else:
-        yield ServerSentEvent("[DONE]", sep="\n")
+        yield b"data: [DONE]\n\n"
 
 
-def _event(piece: Piece) -> ServerSentEvent:
-    data: dict[str, object] = {"text": piece}
+def _event(piece: Piece) -> bytes:
     if isinstance(piece, Usage):
-        data = {"done": True, "usage": {"input": piece.input, "output": piece.output}}
-    return ServerSentEvent(json.dumps(data), sep="\n")
+        done = {"done": True, "usage": {"input": piece.input, "output": piece.output}}
+        return f"data: {json.dumps(done)}\n\n".encode()
+    return f'data: {{"text": {json.dumps(piece)}}}\n\n'.encode()
 
 
-def _error(error: errors.GatewayError, line: logs.RequestLine) -> ServerSentEvent:
-    return ServerSentEvent(json.dumps(error.body(line.request_id)), event="error", sep="\n")
+def _error(error: errors.GatewayError, line: logs.RequestLine) -> bytes:
+    return f"event: error\ndata: {json.dumps(error.body(line.request_id))}\n\n".encode()
 
 
 def _streamed(summary: str) -> dict[str, Any]:

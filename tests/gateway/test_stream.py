@@ -315,4 +315,4 @@ async def test_a_burst_of_events_lets_others_run_between_them(gateway, claude):
         await g.stream()
         other.cancel()
 
-    assert turns >= 300
+    assert turns >= 300 // 16
