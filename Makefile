@@ -24,9 +24,9 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## what the mock costs, beside baselines (a quarter of an hour, on two cores that do nothing else)
+bench: setup ## what mock and gateway cost, beside baselines (a quarter of an hour, on two cores that do nothing else)
 	@$(BIN)/mockclaude bench mock && $(BIN)/mockclaude bench idle && $(BIN)/mockclaude bench json \
-	&& $(BIN)/mockclaude bench json --count-tokens
+	&& $(BIN)/mockclaude bench json --count-tokens && $(BIN)/mockclaude bench gateway
 
 agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)
 	$(BIN)/loadtests agree smoke

@@ -30,11 +30,16 @@ class CouldNotRun(Exception):
 
 
 class Contender(NamedTuple):
-    """`words` follow `python`; {fd} in them is the socket, {config} a mock's. A peer has a `url` and no words."""
+    """`words` follow `python`; {fd} in them is the socket, {config} a mock's. A peer has a `url` and no words.
+
+    A gateway `asks` a mock that runs beside it, on the reader's core.
+    """
 
     name: str
     words: tuple[str, ...] = ()
     url: str = ""
+    asks: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 class Running(NamedTuple):
@@ -89,7 +94,7 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
     if contender.url:
         yield Running(urllib.parse.urlsplit(contender.url).port or 0, None)
         return
-    with tempfile.TemporaryDirectory() as folder, _listener() as listener:
+    with tempfile.TemporaryDirectory() as folder, _listener() as listener, _asked(contender, load) as asked:
         listener.set_inheritable(True)
         config = Path(folder, "mock.yaml")
         config.write_text(json.dumps(load.config))
@@ -100,7 +105,7 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
             pass_fds=[fd],
             preexec_fn=pinned(core),
             stdout=subprocess.DEVNULL,
-            env=os.environ | load.environment,
+            env=os.environ | load.environment | dict(contender.environment) | asked,
         )
         try:
             _wait(contender, process, port)
@@ -108,6 +113,16 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
         finally:
             process.terminate()
             process.wait()
+
+
+@contextlib.contextmanager
+def _asked(contender: Contender, load: Load) -> Iterator[dict[str, str]]:
+    """Where a gateway finds Claude."""
+    if not contender.asks:
+        yield {}
+        return
+    with running(OURS, load, cores()[1]) as mock:
+        yield {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{mock.port}"}
 
 
 def _listener() -> socket.socket:

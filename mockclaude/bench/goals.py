@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from mockclaude.bench.load import Found
-from mockclaude.bench.rounds import Row
+from mockclaude.bench.rounds import Row, quiet
 
 OURS = "mockclaude"
 
@@ -15,13 +15,14 @@ Figure = Callable[[Found], float | None]
 
 
 class Goal(NamedTuple):
-    """A figure of ours at `n` callers, or its share of that of `beside`, is at most `limit`."""
+    """A figure of `own` at `n` callers, or its share of that of `beside`, is at most `limit`."""
 
     what: str
     n: int
     figure: Figure
     limit: float
     beside: str = ""
+    own: str = OURS
 
 
 class Judged(NamedTuple):
@@ -80,7 +81,7 @@ def judge(goals: Sequence[Goal], rows: Sequence[Row]) -> list[Judged]:
     by_name = {(row.name, row.n): row for row in rows}
     judged = []
     for goal in goals:
-        own, other = by_name.get((OURS, goal.n)), by_name.get((goal.beside, goal.n))
+        own, other = by_name.get((goal.own, goal.n)), by_name.get((goal.beside, goal.n))
         if own is not None and (other is not None or not goal.beside):
             judged.append(_judged(goal, own, other))
     return judged
@@ -88,12 +89,11 @@ def judge(goals: Sequence[Goal], rows: Sequence[Row]) -> list[Judged]:
 
 def _judged(goal: Goal, own: Row, other: Row | None) -> Judged:
     what = f"{goal.what}, {goal.n} callers"
-    rounds = own.quiet if goal.figure in ABSOLUTE else own.rounds
     if any(found.failed or found.short for found in own.rounds):
         return Judged(what, goal.limit, (), "missed", "answers failed or were short")
-    if not rounds:
+    figures = tuple(sorted(_figures(goal, own, other)))
+    if not figures:
         return Judged(what, goal.limit, (), "undecided", "no quiet round")
-    figures = tuple(sorted(_figures(goal, rounds, other)))
     kept = [figure <= goal.limit for figure in figures]
     if all(kept):
         return Judged(what, goal.limit, figures, "met")
@@ -102,9 +102,12 @@ def _judged(goal: Goal, own: Row, other: Row | None) -> Judged:
     return Judged(what, goal.limit, figures, "undecided", "the rounds disagree")
 
 
-def _figures(goal: Goal, rounds: Sequence[Found], other: Row | None) -> list[float]:
-    own = [figure for found in rounds if (figure := goal.figure(found)) is not None]
-    if other is None:
-        return own
-    beside = [figure for found in other.rounds if (figure := goal.figure(found)) is not None]
-    return [one / two for one, two in zip(own, beside, strict=True)]
+def _figures(goal: Goal, own: Row, other: Row | None) -> Iterator[float]:
+    """One for each round that can tell, of which a time needs the quiet ones."""
+    beside = [None] * len(own.rounds) if other is None else other.rounds
+    for one, two in zip(own.rounds, beside, strict=True):
+        if goal.figure in ABSOLUTE and not (quiet(one) and (two is None or quiet(two))):
+            continue
+        figure, of = goal.figure(one), 1.0 if two is None else goal.figure(two)
+        if figure is not None and of is not None:
+            yield figure / of

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
-from mockclaude.bench import contender, goals, report, rounds
+from mockclaude.bench import contender, gateways, goals, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Load
+from mockclaude.bench.rounds import Row
 from mockclaude.commands.console import COULD_NOT_RUN
 
 FAILED = 1
@@ -86,6 +87,24 @@ def json_(
     _run("json", [contender.OURS, *baselines], [load], goals.JSON, count, only, peer, saved, compare)
 
 
+@app.command()
+def gateway(
+    n: str = typer.Option(str(gateways.STREAMS), help="How many streams at once."),
+    count: int = ROUNDS,
+    seconds: float = SECONDS,
+    only: str = ONLY,
+    saved: Path | None = SAVED,
+    compare: Path | None = COMPARE,
+) -> None:
+    """The reference gateway between its callers and a mock: CPU a token, and what it adds to the first one."""
+    ways = (gateways.CHAT, gateways.PASSED_ON)
+    pairs = [
+        (gateways.contenders(way), [gateways.load(way, int(one), seconds) for one in n.split(",")]) for way in ways
+    ]
+    held_to = [goal for way in ways for goal in gateways.goals_of(way)]
+    _run_all("gateway", pairs, held_to, count, only, [], saved, compare)
+
+
 def _run(
     what: str,
     contenders: Sequence[Contender],
@@ -97,11 +116,26 @@ def _run(
     saved: Path | None,
     compare: Path | None,
 ) -> None:
-    chosen = [one for one in contenders if not only or one.name in only.split(",")]
+    _run_all(what, [(contenders, loads)], held_to, count, only, peers, saved, compare)
+
+
+def _run_all(
+    what: str,
+    pairs: Sequence[tuple[Sequence[Contender], Sequence[Load]]],
+    held_to: Sequence[goals.Goal],
+    count: int,
+    only: str,
+    peers: Sequence[str],
+    saved: Path | None,
+    compare: Path | None,
+) -> None:
+    """Contenders under their own loads, all against the same goals."""
+    rows: list[Row] = []
     try:
-        rows = rounds.measure(
-            [*chosen, *map(contender.peer, peers)], loads, count, lambda said: typer.echo(said, err=True)
-        )
+        for contenders, loads in pairs:
+            chosen = [one for one in contenders if not only or one.name in only.split(",")]
+            chosen += map(contender.peer, peers)
+            rows += rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True))
     except CouldNotRun as error:
         typer.echo(f"mockclaude bench: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None

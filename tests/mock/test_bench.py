@@ -51,6 +51,22 @@ def test_a_time_of_a_noisy_round_does_not_count():
     assert verdicts(PROMPT, row(goals.OURS, *rounds)) == [("met", (0.001,))]
 
 
+def test_a_ratio_of_times_needs_a_round_that_was_quiet_for_both():
+    sooner = goals.Goal("first token, of naive's", 300, goals.first, 0.5, "naive")
+    ours = row(goals.OURS, found(late=0.001), found(late=0.9, wait=0.1), found(late=0.9))
+    naive = row("naive", found(late=0.004), found(late=0.004), found(late=0.004, wait=0.1))
+
+    assert verdicts(sooner, ours, naive) == [("met", (0.25,))]
+
+
+def test_a_goal_may_be_of_another_than_the_mock():
+    dearer = goals.Goal("CPU, of the one without", 300, goals.cpu, 1.1, "off", "on")
+
+    assert verdicts(dearer, row("on", found(cpu=12e-6)), row("off", found(cpu=10e-6))) == [
+        ("missed", (pytest.approx(1.2),))
+    ]
+
+
 def test_a_time_without_a_quiet_round_is_not_decided():
     assert verdicts(PROMPT, row(goals.OURS, found(late=0.5, wait=0.1))) == [("undecided", ())]
 
@@ -130,3 +146,17 @@ def test_the_mock_is_measured(tmp_path):
     assert one["counted"] > 50
     assert 0 < one["cpu"] < 0.01
     assert measured["machine"]["cores"] >= 2
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["chat: messages.stream", "passed on: production"])
+def test_a_gateway_is_measured_with_a_mock_behind_it(tmp_path, name):
+    saved = tmp_path / "bench.json"
+    words = ["gateway", "--n", "3", "--rounds", "1", "--seconds", "0.5", "--only", name, "--json", str(saved)]
+
+    ended = CliRunner().invoke(benching.app, words)
+
+    assert ended.exit_code == 0, ended.output
+    [measured] = json.loads(saved.read_text())["rows"]
+    assert (measured["name"], measured["rounds"][0]["failed"], measured["rounds"][0]["short"]) == (name, 0, 0)
+    assert measured["rounds"][0]["counted"] > 30
