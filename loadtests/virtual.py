@@ -8,6 +8,7 @@ schedule, the client and the samples need no IO, so a second small driver walks 
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
+import fastapi.dependencies.models
 import httpx2
 import looptime
 import pydantic
@@ -54,6 +56,7 @@ def rehearse(
         _clean_environment(),
         _few_collections(),
         _seeded(seed),
+        _nothing_remembered(),
         asyncio.Runner(loop_factory=_virtual_loop) as runner,
     ):
         caught = runner.run(_interruptible(_Rehearsal(run, scenario, variant, seed, show).execute(), handlers))
@@ -127,6 +130,18 @@ def _few_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _nothing_remembered() -> Iterator[None]:
+    """FastAPI remembers what kind of function its last thousands of endpoints were, and with each of them all that it
+    refers to: the journal and the applications of rehearsals long over."""
+    try:
+        yield
+    finally:
+        for known in vars(fastapi.dependencies.models).values():
+            if isinstance(known, functools._lru_cache_wrapper):
+                known.cache_clear()
 
 
 @contextlib.contextmanager

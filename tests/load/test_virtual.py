@@ -1,5 +1,6 @@
 """Whole rehearsals on virtual time, in this process: what a load asks for is what the gateway and Claude get."""
 
+import gc
 import json
 import random
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+import mockclaude.journal
 from loadtests import cli, client, hops, rundir, runner, scenario, virtual
 from loadtests.errors import CannotRun
 from loadtests.rundir import RunDir
@@ -239,3 +241,16 @@ def test_a_journal_on_virtual_time_knows_no_connections(rehearse: Rehearse):
     assert {row["peer"] for row in rundir.rows(found.run.journal)} == {0}
     assert found.figures["connections"] is None
     assert json.dumps(found.summary)
+
+
+def test_a_rehearsal_that_is_over_is_forgotten(rehearse: Rehearse):
+    """A map is thousands of them in one process."""
+
+    def journals() -> set[int]:
+        gc.collect()
+        return {id(found) for found in gc.get_objects() if isinstance(found, mockclaude.journal.Journal)}
+
+    before = journals()
+    rehearse("user: chat", seconds=2)
+
+    assert journals() <= before
