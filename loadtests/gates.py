@@ -59,10 +59,10 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """`[variant.][phase.]metric op number`, such as `after.goodput_ratio > 0.9` or `ttft.p95 < 1.5`.
+    """`[variant.][phase.]metric op number [abort_on_fail]`, such as `after.goodput_ratio > 0.9` or `ttft.p95 < 1.5`.
 
     Without a variant it holds in each; without a phase, for all judged phases together. What was not measured (a
-    percentile of nothing) does not hold.
+    percentile of nothing) does not hold. With `abort_on_fail` it ends the run when it cannot hold any more.
     """
 
     text: str
@@ -71,6 +71,7 @@ class Gate:
     metric: str
     op: str
     bound: float
+    abort_on_fail: bool = False
 
     def holds(self, measured: float | None) -> bool:
         return measured is not None and OPERATORS[self.op](measured, self.bound)
@@ -78,10 +79,12 @@ class Gate:
 
 def parse(text: str, variants: Collection[str], phases: Collection[str]) -> Gate:
     """The gate written as `text`. Raises ValueError with what was expected."""
-    match = re.fullmatch(r"\s*([\w.-]+)\s*(<=|>=|==|<|>)\s*(-?\d+(?:\.\d+)?)\s*", text)
+    match = re.fullmatch(r"\s*([\w.-]+)\s*(<=|>=|==|<|>)\s*(-?\d+(?:\.\d+)?)(\s+abort_on_fail)?\s*", text)
     if not match:
-        raise ValueError(f'got "{text}", expected "[variant.][phase.]metric op number", such as "ttft.p95 < 1.5"')
-    path, op, bound = match.groups()
+        raise ValueError(
+            f'got "{text}", expected "[variant.][phase.]metric op number [abort_on_fail]", such as "ttft.p95 < 1.5"'
+        )
+    path, op, bound, abort = match.groups()
     head, _, rest = path.partition(".")
     variant = phase = None
     if path not in METRICS and head in variants and rest:
@@ -93,7 +96,7 @@ def parse(text: str, variants: Collection[str], phases: Collection[str]) -> Gate
         raise ValueError(f'got "{text}": {unknown_metric(path)}')
     if path in OF_A_VARIANT and phase:
         raise ValueError(f'got "{text}": {path} is of a whole variant, expected no phase')
-    return Gate(text, variant, phase, path, op, float(bound))
+    return Gate(text, variant, phase, path, op, float(bound), abort is not None)
 
 
 def unknown_metric(path: str) -> str:

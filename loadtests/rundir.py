@@ -77,6 +77,13 @@ class RunDir:
         about = About(**json.loads(self.about.read_text(encoding="utf-8")))
         return about, scenario.parse(document.read(self.scenario))
 
+    def leave_out(self, variants: list[str]) -> None:
+        """These were asked for and are not going to be run: the run was called off before."""
+        about, _ = self.read_about()
+        left = [variant for variant in about.variants if variant not in variants]
+        changed = dataclasses.asdict(dataclasses.replace(about, variants=left))
+        self.about.write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
+
     def samples_of(self, variant: str) -> list[Sample]:
         return [Sample.from_row(row) for row in rows(self.samples) if row["variant"] == variant]
 

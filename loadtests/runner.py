@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import canary, client, crew, figures, report, rundir, stack, summary, usage
+from loadtests import canary, client, crew, figures, hopeless, report, rundir, stack, summary, usage
 from loadtests.chaos import ToxiproxyError, undone
 from loadtests.crew import ALONE, Crew
 from loadtests.errors import CannotRun, InvalidRun
@@ -87,7 +87,7 @@ class Rehearsal:
         """Run the variant to its end. Raises CannotRun before load, InvalidRun when a program died under it."""
         with self.started() as witness:
             self.start_load("--headless", "--only-summary")
-            self.watch(witness, until=lambda: self.load.exit_code == 0)
+            self.watch(witness, until=lambda: self.load.exit_code == 0 or self.has_happened(hopeless.EVENT))
             self.read_to_the_end(witness)
 
     @contextlib.contextmanager
@@ -155,7 +155,7 @@ class Rehearsal:
         stack.stop(self.load, *self.workers)
         self.stack.stop_callers()
         self._demand_life(self.mock)
-        if not self.has_happened("ended") and not self.has_happened("interrupted"):
+        if not any(map(self.has_happened, ("ended", "interrupted", hopeless.EVENT))):
             self._died(f"the load generator stopped before the load was sent: {self.load.last_words()}")
         try:
             witness.close()

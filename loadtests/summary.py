@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from loadtests import anonymous, byhand, contradictions, cost, evidence, fitness, gates, metrics, rotation
+from loadtests import anonymous, byhand, contradictions, cost, evidence, fitness, gates, hopeless, metrics, rotation
 from loadtests.byhand import Note
 from loadtests.crowd import Crowd
 from loadtests.evidence import Evidence
@@ -36,7 +36,19 @@ class Variant:
     recovery: float | None
     reasons: list[str]
     findings: list[str]
+    cut: Row | None
+    whole: set[str]
     notes: list[Note]
+
+    @property
+    def cut_told(self) -> str:
+        return f"the run was called off at {self.cut['at']:.1f} s" if self.cut else ""
+
+    def reaches(self, phase: str | None, metric: str) -> bool:
+        """Whether what a check looks at was over before the run was called off, if it was."""
+        if self.cut is None:
+            return True
+        return phase in self.whole and metric not in gates.OF_A_VARIANT
 
     def measured(self, phase: str | None, metric: str) -> float | None:
         if not self.ran:
@@ -123,16 +135,22 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         *_never_given(observed, asked, scenario.load.user),
     ]
     ran = bool(events)
+    cut = hopeless.cut(events)
+    whole = hopeless.whole(spans, samples, cut["at"]) if cut else {span.name for span in spans}
     of_all = metrics.phase_figures(observed, judged, scenario.slo)
     return Variant(
         name=name,
         ran=ran,
         observed=observed,
-        phases={phase: fitness.untold(row) if phase in unfit else row for phase, row in phases.items()},
-        judged=fitness.untold(of_all) if unfit else of_all,
-        recovery=None if unfit else metrics.recovery(observed, scenario),
+        phases={
+            phase: fitness.untold(row) if phase in unfit or phase not in whole else row for phase, row in phases.items()
+        },
+        judged=fitness.untold(of_all) if unfit or cut else of_all,
+        recovery=None if unfit or cut else metrics.recovery(observed, scenario),
         reasons=[f"{name}: {reason}" for reason in reasons],
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
+        cut=cut,
+        whole=whole,
         notes=notes,
     )
 
@@ -158,21 +176,22 @@ def _distrust(run: RunDir, name: str, judged: Sequence[Span], samples: int) -> l
     events = run.events_of(name)
     if not events:
         return ["it was not run"]
-    cut_short = [event["message"] for event in events if event["event"] in ("died", "interrupted")]
+    by_itself = ("died",) if hopeless.cut(events) else ("died", "interrupted")
+    cut_short = [event["message"] for event in events if event["event"] in by_itself]
     incomplete = cut_short or _incomplete(events, samples, run.journal_rows(name))
     return [*incomplete, *_stood_still(events, judged)]
 
 
 def _incomplete(events: Sequence[Row], samples: int, journal: int) -> list[str]:
     """What is missing from the records of a run that nobody cut short."""
-    ended = [event for event in events if event["event"] == "ended"]
+    ended = [event for event in events if event["event"] in ("ended", hopeless.EVENT)]
     read = [event for event in events if event["event"] == "journal_read"]
     if not ended:
         return ["the load was not sent to its end"]
     if not read:
         return ["the mock's journal was not read to its end"]
     reasons = []
-    sent, lost = sum(event["sent"] for event in ended), sum(event["lost"] for event in read)
+    sent, lost = sum(event.get("sent", 0) for event in ended), sum(event["lost"] for event in read)
     recorded = sum(event["records"] for event in read)
     if sent > samples:
         reasons.append(f"{sent - samples} of {sent} requests sent left no sample")
@@ -224,6 +243,10 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
     """What the independent records say that somebody should look at."""
     found = []
     judged = [span for span in scenario.spans() if span.judge]
+    cut = hopeless.cut(run.events_of(name))
+    if cut:
+        found.append(f'the run was called off at {cut["at"]:.1f} s: "{cut["gate"]}" could not hold any more')
+        judged = [span for span in judged if span.end <= cut["at"]]
     lags = [lag.seconds for lag in observed.lags or () if lag.seconds > LAG_LIMIT]
     if lags:
         found.append(f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s")
@@ -236,7 +259,8 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
     holding = metrics.holding(observed, judged)
     if holding is not None and holding.cause != "none":
         found.append(str(holding))
-    found += _journal_against_gateway(run, name, observed)
+    if not cut:  # the gateway was stopped with requests open that left no sample
+        found += _journal_against_gateway(run, name, observed)
     if run.is_anonymous(name):
         return [*found, anonymous.FINDING]
     many = scenario.load.user in contradictions.MANY
@@ -267,6 +291,8 @@ def _judge_expectation(expectation: Expectation, variants: Sequence[Variant]) ->
     variant = next((variant for variant in variants if variant.name == expectation.variant), None)
     if variant is None:
         return {**row, "measured": None, "status": "skipped", "reason": NOT_RUN}
+    if not variant.reaches(expectation.phase, expectation.metric):
+        return {**row, "measured": None, "status": "skipped", "reason": variant.cut_told}
     measured = variant.measured(expectation.phase, expectation.metric)
     if measured is None and variant.reasons:
         return {**row, "measured": None, "status": "skipped", "reason": "the run did not get that far"}
@@ -290,6 +316,13 @@ def _judge_gates(scenario: Scenario, variants: Sequence[Variant]) -> list[Row]:
         for name in [gate.variant] if gate.variant else list(ran):
             row: Row = {"gate": gate.text, "variant": name, "phase": gate.phase, "metric": gate.metric}
             if name not in ran:
+                found.append({**row, "measured": None, "status": "skipped"})
+                continue
+            cut = ran[name].cut
+            if cut and cut["gate"] == gate.text:
+                found.append({**row, "measured": cut["measured"], "status": "fail"})
+                continue
+            if not ran[name].reaches(gate.phase, gate.metric):
                 found.append({**row, "measured": None, "status": "skipped"})
                 continue
             measured = ran[name].measured(gate.phase, gate.metric)

@@ -36,6 +36,7 @@ from loadtests.rundir import RunDir
 from loadtests.sample import Row
 from loadtests.scenario import ClockName, Scenario
 from loadtests.target import Aim
+from loadtests.vigil import Vigil
 
 AIMED = "Load this gateway in place of ours: its URL, a file that says how it is spoken to, or an example's name."
 
@@ -113,15 +114,24 @@ class Wanted:
         rehearsing.announce(self.console, self.experiment, self.variants, folder, real=self.clock == "real")
         invalid: InvalidRun | None = None
         with display.Progress(self.console, folder, self.experiment, seed) as progress:
-            for each in self.variants:
+            for index, each in enumerate(self.variants):
+                vigil = Vigil(folder, self.experiment, each, seed)
+
+                def show(variant: str, stats: Row, vigil: Vigil = vigil) -> None:
+                    progress.show(variant, stats)
+                    vigil.look(float(stats["t"]))
+
                 try:
-                    self.rehearse(folder, self.experiment, each, seed, progress.show)
+                    self.rehearse(folder, self.experiment, each, seed, show)
                 except InvalidRun as error:
                     invalid = error
                     break
                 except Interrupted:
                     folder.note(each, "interrupted", message="the run was interrupted")
                     raise
+                if vigil.failed:
+                    folder.leave_out(self.variants[index + 1 :])
+                    break
         return runner.judge(folder), invalid
 
 

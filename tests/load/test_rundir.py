@@ -1,5 +1,6 @@
 """A run's folder: what is written there is read again."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,12 @@ def test_what_a_run_stands_on_is_written_down():
 @pytest.mark.parametrize(("variants", "seconds"), [(["naive"], 22.5), (["naive", "fixed"], 45.0)])
 def test_how_long_a_run_takes_is_said_before_it_starts(small: Scenario, variants: list[str], seconds: float):
     assert runner.expected_seconds(small, variants) == seconds
+
+
+def test_variants_that_are_not_going_to_be_run_are_left_out_of_what_was_asked_for(tmp_path: Path, small: Scenario):
+    folder = RunDir(tmp_path / "both")
+    folder.create(small, dataclasses.replace(ABOUT, variants=["naive", "fixed"]))
+
+    folder.leave_out(["fixed"])
+
+    assert folder.read_about() == (ABOUT, small)

@@ -321,3 +321,33 @@ def test_what_was_offered_follows_the_rate_that_a_person_chose(both: Written):
     assert found["naive"]["phases"]["after"]["offered"] == 32
     assert found["fixed"]["phases"]["after"]["offered"] == 64
     assert found["fixed"]["phases"]["before"]["offered"] == found["naive"]["phases"]["before"]["offered"]
+
+
+def test_a_run_that_was_called_off_fails_by_that_gate_and_tells_only_what_was_over(tmp_path: Path, small: Scenario):
+    called = "after.error_ratio < 0.01 abort_on_fail"
+    gated = small.model_copy(update={"gates": [called, "before.error_ratio < 0.01", "error_ratio < 0.01"]})
+    written = Written(tmp_path, gated, ["naive"])
+    written.variant("naive", ended=False)
+    written.event("naive", "called_off", gate=called, at=12.5, measured=0.02)
+    written.event("naive", "journal_read", lost=0, records=0)
+
+    found = written.judge()
+
+    assert (found["verdict"], found["variants"]["naive"]["invalid_because"]) == ("fail", [])
+    assert [(row["status"], row["measured"]) for row in found["gates"]] == [
+        ("fail", 0.02),
+        ("pass", 0.0),
+        ("skipped", None),
+    ]
+    assert found["expectations"][0]["reason"] == "the run was called off at 12.5 s"
+    assert found["findings"] == [f'naive: the run was called off at 12.5 s: "{called}" could not hold any more']
+    assert found["variants"]["naive"]["phases"]["after"]["goodput_ratio"] is None
+    assert found["variants"]["naive"]["phases"]["before"]["goodput_ratio"] == 1.0
+
+
+def test_on_virtual_time_a_run_that_is_called_off_goes_on_to_its_end(both: Written):
+    both.event("fixed", "called_off", gate="fixed.error_ratio < 0.01", at=3.0, measured=0.02)
+
+    found = both.judge()
+
+    assert (found["verdict"], found["findings"]) == ("pass", [])

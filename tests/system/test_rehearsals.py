@@ -57,6 +57,22 @@ def test_smoke_passes_on_a_healthy_gateway(loadtests):
 
 
 @pytest.mark.timeout(SMOKE)
+def test_a_gate_beyond_hope_calls_the_run_off_and_leaves_nothing_running(loadtests):
+    longer = ("--set", "phases.steady.seconds=300", "--set", "mock.faults=[{name: status, code: 400}]")
+    gates = ("--gate", "steady.error_ratio < 0.02 abort_on_fail", "--gate", "steady.goodput_ratio > 0.9")
+
+    command = loadtests("run", "smoke", *longer, *gates, "--out", "run")
+
+    assert command.end(SMOKE - 5) == 1, command.output()
+    summary = command.summary()
+    assert (summary["verdict"], summary["variants"]["default"]["invalid_because"]) == ("fail", [])
+    assert [row["status"] for row in summary["gates"]] == ["skipped", "skipped", "fail", "skipped"]
+    assert summary["gates"][2]["measured"] >= 0.02
+    assert "was called off at" in summary["findings"][0]
+    assert command.leftovers() == []
+
+
+@pytest.mark.timeout(SMOKE)
 def test_smoke_fails_on_a_slow_claude_and_names_the_gate(loadtests):
     slow = ["--set", "mock.latency.ttft.p50=2", "--set", "mock.latency.ttft.p95=4"]
 
