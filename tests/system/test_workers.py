@@ -1,5 +1,6 @@
 """One load from several processes: nothing is lost or sent twice, the clocks agree, and a worker that dies is named."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from loadtests.rundir import RunDir
+from loadtests.sample import Sample
 
 SCENARIO = """\
 about: Streams of 0.3 s, twenty a second.
@@ -75,6 +77,29 @@ def test_a_load_balancer_is_one_for_all_workers(loadtests, tmp_path: Path):
     out = [sample for sample in run.samples_of("default") if sample.sent > turned["t"] + 0.1]
     assert len(out) > 20
     assert {sample.outcome for sample in out} == {"refused"}
+
+
+def test_users_of_a_closed_loop_are_divided_among_workers_and_know_what_to_ask_next(loadtests, tmp_path: Path):
+    closed = ", users: 5, think: 0.2, turns: 2"
+    text = Path(written(tmp_path, 3, closed)).read_text().replace("rate: 20, ", "")
+    (tmp_path / "closed.yaml").write_text(text.replace("user: stream", "user: messages_stream"))
+
+    command = loadtests("run", str(tmp_path / "closed.yaml"), "--workers", "2", "--out", "run")
+
+    assert command.end(40) == 0, command.output()
+    command.check_the_books()
+    own: dict[str, list[Sample]] = {}
+    for sample in RunDir(command.run).samples_of("default"):
+        own.setdefault(sample.request_id.split("-")[2], []).append(sample)
+    assert len(own) == 5
+    for samples in own.values():
+        ordered = sorted(samples, key=lambda sample: sample.intended)
+        assert len(ordered) >= 4  # an answer takes 0.3 s, a turn 0.5
+        for before, after in itertools.pairwise(ordered):
+            assert after.intended == pytest.approx(before.ended + 0.2, abs=0.1)
+            assert (after.input_tokens > 30) == (
+                len(after.request_id.split("-")) > 3 and after.request_id[-1] in "2468"
+            )
 
 
 def test_a_worker_that_is_killed_is_named_with_its_last_words_and_the_run_is_invalid(loadtests, tmp_path: Path):
