@@ -90,7 +90,9 @@ def cut(events: Sequence[Row]) -> Row | None:
     return None if any(event["event"] == "ended" for event in events) else called_off
 
 
-def whole(spans: Sequence[Span], samples: Sequence[Sample], at: float) -> set[str]:
-    """The phases that were over before a run was cut short, all of their requests with them."""
+def whole(spans: Sequence[Span], samples: Sequence[Sample], cut: Row | None) -> set[str]:
+    """The phases that were over before a run was cut short, all of their requests with them; without a cut, all."""
+    if cut is None:
+        return {span.name for span in spans}
     aborted = [sample.intended for sample in samples if sample.outcome == "aborted"]
-    return {span.name for span in spans if span.end <= at and not any(span.holds(start) for start in aborted)}
+    return {span.name for span in spans if span.end <= cut["at"] and not any(span.holds(start) for start in aborted)}

@@ -136,17 +136,16 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     ]
     ran = bool(events)
     cut = hopeless.cut(events)
-    whole = hopeless.whole(spans, samples, cut["at"]) if cut else {span.name for span in spans}
+    whole = hopeless.whole(spans, samples, cut)
+    told = whole.difference(unfit)
     of_all = metrics.phase_figures(observed, judged, scenario.slo)
     return Variant(
         name=name,
         ran=ran,
         observed=observed,
-        phases={
-            phase: fitness.untold(row) if phase in unfit or phase not in whole else row for phase, row in phases.items()
-        },
-        judged=fitness.untold(of_all) if unfit or cut else of_all,
-        recovery=None if unfit or cut else metrics.recovery(observed, scenario),
+        phases={phase: row if phase in told else fitness.untold(row) for phase, row in phases.items()},
+        judged=of_all if told.issuperset(phases) else fitness.untold(of_all),
+        recovery=metrics.recovery(observed, scenario) if told.issuperset(phases) else None,
         reasons=[f"{name}: {reason}" for reason in reasons],
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
         cut=cut,
@@ -241,21 +240,9 @@ def _span_of(lag: Row, judged: Sequence[Span]) -> Span | None:
 
 def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, phases: Row) -> list[str]:
     """What the independent records say that somebody should look at."""
-    found = []
-    judged = [span for span in scenario.spans() if span.judge]
     cut = hopeless.cut(run.events_of(name))
-    if cut:
-        found.append(f'the run was called off at {cut["at"]:.1f} s: "{cut["gate"]}" could not hold any more')
-        judged = [span for span in judged if span.end <= cut["at"]]
-    lags = [lag.seconds for lag in observed.lags or () if lag.seconds > LAG_LIMIT]
-    if lags:
-        found.append(f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s")
-    not_sent = sum(phases[span.name]["not_sent"] for span in judged)
-    if not_sent:
-        found.append(f"{not_sent} intended requests of judged phases were not sent")
-    unpriced = cost.without_price(observed.journal)
-    if unpriced:
-        found.append(f"no price is known of {', '.join(unpriced)}: the cost is not told")
+    judged = [span for span in scenario.spans() if span.judge and (cut is None or span.end <= cut["at"])]
+    found = [*_not_as_meant(cut, phases, judged), *_of_the_gateway(observed)]
     holding = metrics.holding(observed, judged)
     if holding is not None and holding.cause != "none":
         found.append(str(holding))
@@ -266,6 +253,23 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
     many = scenario.load.user in contradictions.MANY
     found += map(str, contradictions.find(observed.samples, observed.attempts_of(), many=many))
     return found
+
+
+def _not_as_meant(cut: Row | None, phases: Row, judged: Sequence[Span]) -> Iterator[str]:
+    if cut:
+        yield f'the run was called off at {cut["at"]:.1f} s: "{cut["gate"]}" could not hold any more'
+    not_sent = sum(phases[span.name]["not_sent"] for span in judged)
+    if not_sent:
+        yield f"{not_sent} intended requests of judged phases were not sent"
+
+
+def _of_the_gateway(observed: Observed) -> Iterator[str]:
+    lags = [lag.seconds for lag in observed.lags or () if lag.seconds > LAG_LIMIT]
+    if lags:
+        yield f"the gateway's event loop stood still {len(lags)} times, for up to {max(lags):.1f} s"
+    unpriced = cost.without_price(observed.journal)
+    if unpriced:
+        yield f"no price is known of {', '.join(unpriced)}: the cost is not told"
 
 
 def _journal_against_gateway(run: RunDir, name: str, observed: Observed) -> list[str]:
