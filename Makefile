@@ -38,7 +38,7 @@ PATTERNS := naive_collapse event_loop_block connection_churn hundred_on_two_core
 	prompt_cache zombie_generation deep_health_check
 LOADS := coordinated_omission closed_vs_open spike ramp_to_breakpoint steady impatient_users
 NETWORKS := nginx_buffering gzip_ghost double_proxy silent_truncation read_timeout_truncation network_brownout \
-	narrow_pipe blackhole sliced_events duplicate_billing
+	slow_reader narrow_pipe blackhole sliced_events duplicate_billing
 
 scenarios: setup-dev setup-network setup-toxiproxy ## run each scenario three times, mistakes, a map (three hours and a half)
 	@for round in 1 2 3; do for name in $(OVERLOADS) $(PATTERNS) $(LOADS) $(NETWORKS); do $(BIN)/loadtests run $$name || exit $$?; done; done

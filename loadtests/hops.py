@@ -33,6 +33,7 @@ class Stack:
         self._run, self._variant, self._between, self._aim = run, variant, between, aim
         self.mock = Program("mock", self._log("mock"))
         self.gateway = Service(aim, self._log("target")) if aim else Program("gateway", self._log("gateway"))
+        self.mock.send_buffer = self.gateway.send_buffer = between.send_buffer
         self.nginx = [self._an_nginx(name) for name in _names("nginx", between.nginx)]
         self.egress = [self._an_nginx(name) for name in _names("nginx-egress", between.egress)]
         self._theirs = aim.toxiproxy if aim and between.hops else None
@@ -69,7 +70,7 @@ class Stack:
         if self.redis is not None:
             self.redis.start_other(lambda port: _redis(_installed(doctor.REDIS), port))
         redis = None if self.redis is None else f"redis://{self._through('redis', self.redis.address)}/0"
-        claude = _start_row(self.egress, self._between.egress, self._through("claude", self.mock.address))
+        claude = self._start_row(self.egress, self._between.egress, self._through("claude", self.mock.address))
         if isinstance(self.gateway, Service):
             if self.mock.runs:
                 self.mock.wait_until_healthy("/_mock/health")
@@ -79,7 +80,7 @@ class Stack:
             self.mock.wait_until_healthy("/_mock/health")
             self.gateway.wait_until_healthy("/readyz")
         behind = self._through("gateway", self.gateway.address)
-        behind = self._through("caller", _start_row(self.nginx, self._between.nginx, behind))
+        behind = self._through("caller", self._start_row(self.nginx, self._between.nginx, behind))
         self.entrance = self.gateway.url if behind == self.gateway.address else f"http://{behind}"
 
     def steer(self, began: float | None, wall: float) -> tuple[list[Change], float]:
@@ -127,6 +128,12 @@ class Stack:
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         self.mock.start(["mockclaude", "serve", "--config", str(path.resolve())], {})
 
+    def _start_row(self, programs: Sequence[Program], row: Sequence[Nginx], behind: str) -> str:
+        """One nginx before the other, the last before `behind`; the address of the first."""
+        for program, knobs in zip(reversed(programs), reversed(row), strict=True):
+            behind = _start_nginx(program, knobs, behind, self._between.send_buffer)
+        return behind
+
     def _log(self, program: str) -> Path:
         return self._run.log(self._variant, program)
 
@@ -162,14 +169,7 @@ def _names(name: str, proxies: Sequence[Nginx]) -> list[str]:
     return [f"{name}-{number}" if number > 1 else name for number in range(1, len(proxies) + 1)]
 
 
-def _start_row(programs: Sequence[Program], row: Sequence[Nginx], behind: str) -> str:
-    """One nginx before the other, the last before `behind`; the address of the first."""
-    for program, knobs in zip(reversed(programs), reversed(row), strict=True):
-        behind = _start_nginx(program, knobs, behind)
-    return behind
-
-
-def _start_nginx(program: Program, knobs: Nginx, behind: str) -> str:
+def _start_nginx(program: Program, knobs: Nginx, behind: str, send_buffer: int | None) -> str:
     """Before what listens on `behind`; the address of its own."""
     folder = program.log.parent.resolve()
     folder.mkdir()
@@ -177,7 +177,8 @@ def _start_nginx(program: Program, knobs: Nginx, behind: str) -> str:
 
     def command(port: int) -> list[str]:
         configuration = folder / "nginx.conf"
-        rendered = nginx.render(knobs, listen=f"127.0.0.1:{port}", upstreams=[behind], folder=folder)
+        listen = f"127.0.0.1:{port}"
+        rendered = nginx.render(knobs, listen=listen, upstreams=[behind], folder=folder, send_buffer=send_buffer)
         configuration.write_text(rendered, encoding="utf-8")
         return nginx.command(path, configuration)
 

@@ -10,6 +10,7 @@ A hop of Toxiproxy is there when a toxic names it: nothing else says so.
     toxics: [{hop: claude, type: latency, latency: 50}]                        # from T0 to the end
     timeline: [{phase: dip, toxics: [{hop: claude, type: timeout}]}]           # or {at, for}, seconds since T0
     redis: true                         # the gateway gets its URL
+    send_buffer: 65536                  # what the kernel keeps for who does not read yet, of nginx, gateway and mock
 """
 
 import dataclasses
@@ -18,11 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge
 from pydantic import ConfigDict, Strict
 
 from loadtests import document, nginx, section, toxics
 from loadtests.nginx import Nginx
-from loadtests.section import Loc, Problem
+from loadtests.section import Loc, Problem, Unit
 from loadtests.toxics import Entry
 
 TIMES = {"at": "at least 0", "for": "more than 0"}
@@ -31,11 +33,13 @@ TIMES = {"at": "at least 0", "for": "more than 0"}
 @dataclass(frozen=True)
 class Network:
     """`nginx` and `egress`: nearest the caller first. `entries`: which toxics are in force when; some have no end.
-    `more`: hops without toxics, for those who lay some on by hand."""
+    `more`: hops without toxics, for those who lay some on by hand. `send_buffer` in bytes; None is the kernel's choice,
+    which may be megabytes on each hop."""
 
     nginx: tuple[Nginx, ...] = ()
     egress: tuple[Nginx, ...] = ()
     redis: bool = False
+    send_buffer: int | None = None
     entries: tuple[Entry, ...] = ()
     more: frozenset[str] = frozenset()
 
@@ -68,6 +72,7 @@ class _Given:
     nginx: Any = None
     egress: Any = None
     redis: Annotated[bool, Strict()] = False
+    send_buffer: Annotated[int, Strict(), Ge(4096), Unit("bytes")] | None = None
     toxics: Any = None
     timeline: Any = None
 
@@ -86,7 +91,7 @@ def parse(data: object, loc: Loc = ("network",)) -> Network:
         if not isinstance(given.timeline, list):
             raise Problem(where, f"got {document.shown(given.timeline)}, expected a list of {{phase, toxics}}")
         entries += [_entry(item, hops, (*where, index)) for index, item in enumerate(given.timeline)]
-    return Network(proxies, egress, given.redis, tuple(entries))
+    return Network(proxies, egress, given.redis, given.send_buffer, tuple(entries))
 
 
 def _places(proxies: Sequence[Nginx], redis: bool) -> list[str]:

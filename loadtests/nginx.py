@@ -121,9 +121,10 @@ def parse(data: object, loc: Loc = ("nginx",)) -> Nginx:
     return section.read(Nginx, data, loc)
 
 
-def render(knobs: Nginx, *, listen: str, upstreams: Sequence[str], folder: Path) -> str:
+def render(knobs: Nginx, *, listen: str, upstreams: Sequence[str], folder: Path, send_buffer: int | None = None) -> str:
     """The configuration of one nginx on `listen` (host:port) before `upstreams` (host:port each), which keeps all it
     writes in `folder`. Whoever chose the port may hold it meanwhile: bound with SO_REUSEPORT, not listening.
+    `send_buffer`: bytes that the kernel keeps for a caller; None is its own choice.
 
     Raises ValueError when an address or the folder cannot be written in a configuration.
     """
@@ -140,6 +141,7 @@ def render(knobs: Nginx, *, listen: str, upstreams: Sequence[str], folder: Path)
         upstreams=[*upstreams] * knobs.upstreams,
         folder=lambda name: f'"{folder / name}"',
         buffers=BUFFERS,
+        send_buffer=send_buffer,
         connections=CONNECTIONS,
     )
 

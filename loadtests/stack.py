@@ -36,12 +36,14 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class Program:
-    """One child process. `name` is what people call it; `url` is where it listens, if it does."""
+    """One child process. `name` is what people call it; `url` is where it listens, if it does. `send_buffer`: bytes the
+    kernel keeps of what it sends, on each connection it accepts; None: as many as the kernel likes."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
         self.url = ""
+        self.send_buffer: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], *, listens: bool = True) -> None:
@@ -52,6 +54,8 @@ class Program:
             self._spawn([*python, *arguments], environment)
             return
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            if self.send_buffer is not None:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             number = listener.fileno()
             self._spawn([*python, *arguments, "--fd", str(number)], environment, (number,))

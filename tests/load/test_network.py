@@ -24,6 +24,7 @@ def test_a_network_is_its_proxies_its_toxics_and_redis():
     section = {
         "nginx": [{"gzip": True}, {}],
         "redis": True,
+        "send_buffer": 65536,
         "toxics": [{"hop": "gateway", "type": "slicer", "average_size": 9}],
         "timeline": [{"at": 2.0, "for": 3, "toxics": [SLOW, DOWN]}],
     }
@@ -35,6 +36,7 @@ def test_a_network_is_its_proxies_its_toxics_and_redis():
         Entry(0.0, math.inf, (Harm("gateway", Slicer(9)),)),
         Entry(2.0, 5.0, (Harm("claude", Latency(50)), Harm("caller", Down()))),
     )
+    assert found.send_buffer == 65536
     assert found.hops == {"gateway", "claude", "caller"}
     assert found.programs == ["nginx", "toxiproxy", "redis"]
 
@@ -53,6 +55,13 @@ def test_the_way_to_claude_may_have_an_nginx_of_its_own():
         network.parse({"egress": {"gzp": True}})
 
 
+def test_toxiproxy_can_be_wherever_there_are_two_ends():
+    section = {"nginx": {}, "redis": True, "toxics": [SLOW]}
+
+    assert network.parse({}).with_all_hops().hops == {"caller", "claude"}
+    assert network.parse(section).with_all_hops().hops == {"caller", "gateway", "claude", "redis"}
+
+
 def test_only_what_ends_is_a_trigger():
     found = network.parse({"toxics": [SLOW], "timeline": [{"at": 2, "for": 3, "toxics": [DOWN]}]})
 
@@ -64,6 +73,9 @@ def test_only_what_ends_is_a_trigger():
     [
         pytest.param({"ngnix": {}}, ("ngnix",), 'unknown key; did you mean "nginx"?', id="unknown key"),
         pytest.param({"redis": "yes"}, ("redis",), 'got "yes"', id="redis"),
+        pytest.param(
+            {"send_buffer": 9}, ("send_buffer",), "got 9, expected greater than or equal to 4096", id="buffer"
+        ),
         pytest.param({"nginx": True}, ("nginx",), "got True, expected a mapping", id="nginx as a switch"),
         pytest.param({"nginx": [{}, {"gzp": True}]}, ("nginx", 1, "gzp"), 'did you mean "gzip"?', id="second nginx"),
         pytest.param({"toxics": SLOW}, ("toxics",), "expected a list of toxics", id="toxics as a mapping"),

@@ -38,6 +38,7 @@ LONG_MISTAKES = [
     ("nginx_buffering/unbuffered", "network.nginx.proxy_buffering=true", {}, "steady.added_lag.p50"),
     ("read_timeout_truncation", "heartbeat=none", {}, "steady.outcomes.complete"),
     ("read_timeout_truncation/patient", "network.nginx.proxy_read_timeout=2", {}, "steady.outcomes.complete"),
+    ("slow_reader", "sse_headers=true", {}, "steady.waited_ratio"),
     ("silent_truncation/http11", 'network.egress.0.proxy_http_version="1.0"', {}, "steady.outcomes.error_event"),
     (
         "sliced_events/own_words",
