@@ -11,6 +11,7 @@ from loadtests.byhand import Note
 from loadtests.crowd import Crowd
 from loadtests.evidence import Evidence
 from loadtests.metrics import Observed, Series
+from loadtests.rate import Stretch
 from loadtests.rundir import RunDir
 from loadtests.sample import Row, Sample
 from loadtests.scenario import Expectation, Scenario, Span
@@ -114,17 +115,12 @@ def write(run: RunDir, summary: Row) -> None:
 
 def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Variant:
     scenario = scenario.of(name)
-    samples, journal = run.samples_of(name), run.journal_of(name)
-    if run.is_anonymous(name):
-        journal = anonymous.attributed(samples, journal)
     events = run.events_of(name)
     notes = byhand.notes(events)
     paces = byhand.paces(notes)
-    asked = _asked(scenario.crowd(seed, name, paces=paces), samples)
-    offered = [at for at, _ in asked.values()]
-    pulses = [event for event in events if event["event"] == "pulse"]
+    asked = _asked(scenario.crowd(seed, name, paces=paces), run.samples_of(name))
     rates = () if scenario.load.rate is None else scenario.stretches(paces)
-    observed = Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name), pulses, rates)
+    observed = _observed(run, name, [at for at, _ in asked.values()], rates)
     spans = scenario.spans()
     phases = {span.name: metrics.phase_figures(observed, [span], scenario.slo) for span in spans}
     judged = [span for span in spans if span.judge]
@@ -136,7 +132,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     ]
     ran = bool(events)
     cut = hopeless.cut(events)
-    whole = hopeless.whole(spans, samples, cut)
+    whole = hopeless.whole(spans, observed.samples, cut)
     told = whole.difference(unfit)
     of_all = metrics.phase_figures(observed, judged, scenario.slo)
     return Variant(
@@ -206,6 +202,14 @@ def _stood_still(events: Sequence[Row], judged: Sequence[Span]) -> Iterator[str]
         span = _span_of(event, judged) if event["event"] == "lag" else None
         if span and event["seconds"] > LAG_LIMIT:
             yield f"the {event['program']} stood still for {event['seconds']:.1f} s in {span.name}"
+
+
+def _observed(run: RunDir, name: str, offered: Sequence[float], rates: Sequence[Stretch]) -> Observed:
+    samples, journal = run.samples_of(name), run.journal_of(name)
+    if run.is_anonymous(name):
+        journal = anonymous.attributed(samples, journal)
+    pulses = [event for event in run.events_of(name) if event["event"] == "pulse"]
+    return Observed(offered, samples, journal, run.gateway_lags(name), run.usage_of(name), pulses, rates)
 
 
 def _asked(crowd: Crowd, samples: Sequence[Sample]) -> dict[str, tuple[float, Texts]]:
