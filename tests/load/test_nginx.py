@@ -126,8 +126,8 @@ def test_all_that_is_written_lies_in_the_folder():
 def test_the_kernel_may_be_told_how_much_to_keep_for_a_caller():
     told = nginx.render(Nginx(), listen="127.0.0.1:8080", upstreams=["127.0.0.1:8200"], folder=HERE, send_buffer=65536)
 
-    assert "listen 127.0.0.1:8080 reuseport sndbuf=65536" in directives(told)
-    assert "listen 127.0.0.1:8080 reuseport" in directives(rendered())
+    assert "listen 127.0.0.1:8080 reuseport sndbuf=65536;" in directives(told)
+    assert "listen 127.0.0.1:8080 reuseport;" in directives(rendered())
 
 
 def test_two_upstreams_are_two_servers_and_two_nginx_in_a_row_are_two_configurations():
