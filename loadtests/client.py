@@ -66,6 +66,11 @@ def canary(load: Load, name: str, key: str) -> Call:
     return kind.call(Ask((f"canary {name}",), load.models[0], 1), name, key)
 
 
+def refused(load: Load, name: str, key: str) -> Call:
+    """A request that our gateway refuses by itself: it says nothing."""
+    return KINDS["chat"].call(Ask(("",), load.models[0], 1), name, key)
+
+
 def probe(path: str, name: str, key: str) -> Call:
     return Call("GET", path, headers_of(name, key), b"")
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from loadtests import plan, stack
 from loadtests.errors import CannotRun
+from loadtests.load import Load
 
 LOCUST = ("locust", "-f", str(Path(__file__).with_name("locustfile.py")), "--loglevel", "WARNING")
 USUAL_PORT = 5557
@@ -30,6 +31,12 @@ class Crew:
             return ALONE
         host = "0.0.0.0" if remote and master else "127.0.0.1"
         return cls(workers or 1, master, host, stack.web_port(None, USUAL_PORT))
+
+    def demand(self, loads: Iterable[Load]) -> None:
+        """Raises CannotRun when a load has fewer callers than there are to send it."""
+        for load in loads:
+            if load.shared and (load.users or 0) < (self.workers or 0):
+                raise CannotRun(f"--workers {self.workers}: load.users is {load.users}, expected one for each at least")
 
     def names_here(self) -> list[str]:
         """Of the workers that the runner starts."""

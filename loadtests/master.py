@@ -11,7 +11,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtests import caller, hooks, share, worker
 from loadtests.dispatcher import Balancer
-from loadtests.errors import InvalidRun
+from loadtests.errors import InvalidRun, LoadtestsError
 from loadtests.ledger import Files, Ledger
 from loadtests.plan import Job, Plan
 from loadtests.rate import Paces
@@ -58,7 +58,7 @@ class Master:
         ledger = Ledger(self._plan.variant, job.program, self._files.write)
         try:
             self._lead_to_the_end(job, ledger)
-        except (InvalidRun, OSError) as error:
+        except (LoadtestsError, OSError) as error:
             hooks.give_up(self._environment, ledger, error)
         hooks.finish(self._environment)
 

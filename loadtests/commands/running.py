@@ -77,6 +77,7 @@ def run(
     rehearse = rehearsing.rehearse_on(chosen, experiment, variants, aim)
     if workers is not None or master:
         crew = _crew(workers, master, allow_remote, chosen)
+        crew.demand(experiment.of(each).load for each in variants)
         console.print(crew.invitation(), soft_wrap=True)
         rehearse = functools.partial(rehearse, senders=crew)
     rehearsing.demand(name, experiment, variants, here=["toxiproxy"] if toxiproxy else [])

@@ -37,6 +37,7 @@ def ui(
     web_port = stack.web_port(port)
     toxiproxy = doctor.find(doctor.TOXIPROXY, Here(os.environ)) is not None
     senders = Crew.of(workers, master=False, remote=False)
+    senders.demand([experiment.of(chosen).load])
     rehearsal = runner.Rehearsal(folder, experiment, chosen, seed, senders=senders, every_hop=toxiproxy)
     with rehearsal.started() as witness:
         options = ("--web-host", "127.0.0.1", "--web-port", str(web_port))

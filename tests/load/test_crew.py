@@ -5,6 +5,7 @@ import pytest
 from loadtests import crew
 from loadtests.crew import ALONE, Crew
 from loadtests.errors import CannotRun
+from loadtests.load import Load
 
 
 def test_without_workers_one_process_sends_all():
@@ -40,3 +41,12 @@ def test_an_address_is_a_host_and_maybe_a_port(text: str, found: tuple[str, int]
 def test_what_is_no_address_says_what_was_expected(text: str):
     with pytest.raises(CannotRun, match="expected the master's HOST or HOST:PORT"):
         crew.address(text)
+
+
+def test_callers_who_share_a_load_are_one_for_each_worker_at_least():
+    crew = Crew.of(3, master=False, remote=False)
+
+    crew.demand([Load(user="chat", rate=5), Load(user="chat", rate=5, users=3), Load(user="chat", users=1)])
+
+    with pytest.raises(CannotRun, match=r"--workers 3: load\.users is 2, expected one for each at least"):
+        crew.demand([Load(user="chat", rate=5, users=2)])
