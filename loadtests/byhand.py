@@ -28,7 +28,8 @@ Percent = Annotated[float, Strict(), Gt(0), Le(100), Unit("percent")]
 @dataclass(frozen=True)
 class Note:
     """One deed, `t` seconds since T0. `opens` names the window it opens, `closes` those it ends; a `harmless` one
-    leaves the run as it was: a mark, a saved report. From it on, the load comes `factor` times as fast as planned."""
+    leaves the run as it was, a `silent` one is not worth a mark. From it on, the load comes `factor` times as fast as
+    planned."""
 
     t: float
     told: str
@@ -36,6 +37,7 @@ class Note:
     closes: tuple[str, ...] = ()
     harmless: bool = False
     factor: float | None = None
+    silent: bool = False
 
     def to_row(self) -> Row:
         return {"program": PROGRAM, **dataclasses.asdict(self), "t": round(self.t, 3)}
@@ -85,7 +87,11 @@ def paces(done: Iterable[Note]) -> Paces:
 
 def marks(done: Iterable[Note]) -> list[Row]:
     """`{at, label}` of what is a moment and no window."""
-    return [{"at": note.t, "label": note.told} for note in done if note.opens is None and not note.closes]
+    return [
+        {"at": note.t, "label": note.told}
+        for note in done
+        if note.opens is None and not note.closes and not note.silent
+    ]
 
 
 def steered(done: Iterable[Note]) -> list[str]:
@@ -106,7 +112,10 @@ class Choice(NamedTuple):
         return {**self.fields, **self._knob(value)}
 
     def told(self, value: float | None) -> str:
-        return f"{self.title}, {self.knob[1]} {self._knob(value)[self.knob[0]]:g}" if self.knob else self.title
+        if self.knob is None:
+            return self.title
+        words, _, unit = self.knob[1].removesuffix(")").partition(" (")
+        return f"{self.title}, {words} {self._knob(value)[self.knob[0]]:g} {unit}".rstrip()
 
     def _knob(self, value: float | None) -> Row:
         if self.knob is None:
@@ -124,7 +133,7 @@ CHOICES: Mapping[str, Choice] = {
     "slow_first_byte": Choice("slow first byte", {"name": "slow_first_byte"}, ("seconds", "later by (s)", 3.0)),
     "hang": Choice("no answer at all", {"name": "hang"}, ("seconds", "closed after (s)", 3600.0)),
     "stall": Choice("stream stalls", {"name": "stall", "after": 3}, ("seconds", "for (s)", 5.0)),
-    "drip": Choice("slow tokens", {"name": "drip"}, ("factor", "times as slow", 4.0)),
+    "drip": Choice("slow tokens", {"name": "drip"}, ("factor", "factor", 4.0)),
     "error_event": Choice("error event in the stream", {"name": "error_event"}, ("after", "after deltas", 3)),
     "truncate": Choice("stream ends too early", {"name": "truncate"}, ("after", "after deltas", 3)),
     "cut": Choice("connection reset", {"name": "cut", "how": "rst"}, ("after", "after deltas", 3)),

@@ -197,7 +197,8 @@ class Hand:
             copy.note(self._watch.plan.variant, "journal_read", program="mock", lost=0, records=records)
         verdict = _judge(copy)
         self.saved.append({"at": at, "verdict": verdict, "path": f"{SAVED}/{copy.path.name}/{copy.report.name}"})
-        self._note(f"saved as {copy.path.parent.name}/{copy.path.name}", harmless=True)
+        told = f"saved as {copy.path.parent.name}/{copy.path.name}"
+        self._watch.note(Note(self._watch.t, told, harmless=True, silent=True))
         return f"saved: {verdict}"
 
     def _on_the_wires(self, act: Callable[[Wires], None]) -> None:

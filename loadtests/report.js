@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const { variants, slo, curves } = JSON.parse(document.getElementById("data").textContent);
+  const { seconds, plain, highest, color, lonely, shade, annotate } = charts;
   const HEIGHT = 210;
   const all = Object.values(variants);
   const KINDS = {
@@ -9,97 +10,14 @@
     levels: [["inflight", "in flight", "blue"], ["queued", "queued", "orange"], ["running", "running", "green"], ["slots", "slots", "grey", [5, 4], uPlot.paths.stepped({ align: 1 })]],
     latency: [["e2e_p50", "E2E p50", "blue", [2, 3]], ["e2e_p95", "E2E p95", "blue"], ["ttft_p50", "TTFT p50", "purple", [2, 3]], ["ttft_p95", "TTFT p95", "purple"]],
   };
-  const seconds = (v) => (v < 0.1 && v > 0 ? `${(v * 1000).toFixed(0)} ms` : `${v.toFixed(v < 10 ? 2 : 1)} s`);
-  const plain = (v) => (Number.isInteger(v) ? `${v}` : v.toFixed(1));
-  const highest = (values) => values.reduce((top, v) => (v > top ? v : top), 0);
   const end = highest(all.flatMap((s) => [...s.t.map((t) => t + 1), ...s.phases.map((p) => p.end)]));
   const limits = Object.entries(slo).filter(([name, v]) => /^(e2e|ttft)/.test(name) && Number.isFinite(v));
   const seen = (key) => all.some((s) => s[key].some((v) => v !== null));
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   let plots = [];
 
   function top(kind, lines) {
     const values = all.flatMap((s) => lines.flatMap(([key]) => s[key]));
     return highest(kind === "latency" ? values.concat(limits.map(([, v]) => v)) : values) * 1.18 || 1;
-  }
-
-  // A line through nulls hides a lone value between them, and in a collapse lone values are all there is.
-  function lonely(u, i) {
-    const d = u.data[i];
-    return d.map((v, k) => (v !== null && d[k - 1] == null && d[k + 1] == null ? k : null)).filter((k) => k !== null);
-  }
-
-  function shade(u, source) {
-    const { ctx, bbox } = u, px = devicePixelRatio, x = (t) => Math.min(Math.max(u.valToPos(t, "x", true), bbox.left), bbox.left + bbox.width);
-    const band = (a, b, fill, y = bbox.top, h = bbox.height) => { ctx.fillStyle = fill; ctx.fillRect(a, y, b - a, h); };
-    ctx.save();
-    ctx.font = `${11 * px}px system-ui, sans-serif`;
-    ctx.textBaseline = "alphabetic";
-    for (const phase of source.phases) {
-      const a = x(phase.start), b = x(phase.end);
-      if (phase.judge) band(a, b, color("judged"));
-      if (a > bbox.left) band(a, a + px, color("strong-line"), bbox.top - 5 * px, bbox.height + 5 * px);
-      ctx.fillStyle = color(phase.judge ? "ink" : "muted");
-      write(ctx, phase.name, a, b, bbox.top - 7 * px, px);
-    }
-    for (const fault of source.faults) {
-      const a = x(fault.start), b = x(fault.end);
-      if (b <= a) continue;
-      band(a, b, color("fault"));
-      band(a, b, color("fault-line"), bbox.top, 3 * px);
-    }
-    ctx.restore();
-  }
-
-  // The name of a phase, shortened to the room above it; without room for two letters, none.
-  function write(ctx, text, a, b, y, px) {
-    const room = b - a - 6 * px;
-    let shown = text;
-    while (shown.length > 1 && ctx.measureText(shown).width > room) shown = shown.slice(0, -2) + "…";
-    if (shown.length > 2 || shown === text) ctx.fillText(shown, a + 4 * px, y);
-  }
-
-  // Text over lines stays readable with a rim of paper around it.
-  function label(ctx, text, x, y, px) {
-    ctx.setLineDash([]);
-    ctx.lineJoin = "round";
-    ctx.lineWidth = 4 * px;
-    ctx.strokeStyle = color("paper");
-    ctx.strokeText(text, x, y);
-    ctx.fillText(text, x, y);
-  }
-
-  function annotate(u, kind, source) {
-    const { ctx, bbox } = u, px = devicePixelRatio;
-    ctx.save();
-    ctx.font = `${11 * px}px system-ui, sans-serif`;
-    if (kind === "latency") {
-      for (const [name, limit] of limits) {
-        const y = u.valToPos(limit, "y", true);
-        ctx.strokeStyle = ctx.fillStyle = color("ink");
-        ctx.lineWidth = px;
-        ctx.setLineDash([6 * px, 4 * px]);
-        ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
-        ctx.textAlign = "right";
-        label(ctx, `SLO ${name.toUpperCase()} ${+limit.toFixed(2)} s`, bbox.left + bbox.width - 4 * px, y - 7 * px, px);
-      }
-    }
-    ctx.textAlign = "left";
-    for (const mark of source.marks) {
-      const at = u.valToPos(mark.at, "x", true), edge = bbox.left + bbox.width - ctx.measureText(mark.label).width;
-      ctx.fillStyle = ctx.strokeStyle = color("blue");
-      ctx.lineWidth = px;
-      ctx.setLineDash([4 * px, 3 * px]);
-      ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
-      label(ctx, mark.label, Math.max(bbox.left, Math.min(at + 4 * px, edge)), bbox.top + bbox.height - 6 * px, px);
-    }
-    ctx.fillStyle = color("fault-line");
-    source.faults.forEach((fault, i) => {
-      const room = bbox.left + bbox.width - ctx.measureText(fault.label).width - 2 * px;
-      const a = Math.max(bbox.left, Math.min(u.valToPos(fault.start, "x", true) + 4 * px, room));
-      label(ctx, fault.label, a, bbox.top + (15 + 13 * (i % 3)) * px, px);
-    });
-    ctx.restore();
   }
 
   function options(kind, source, lines, width) {
@@ -122,7 +40,7 @@
       ],
       cursor: { sync: { key: "report" }, y: false, points: { size: 7, fill: (u, i) => color(lines[i - 1][2]) } },
       legend: { markers: { fill: () => "transparent", dash: (u, i) => (lines[i - 1] && lines[i - 1][3] ? "dashed" : "solid"), width: 2 } },
-      hooks: { drawClear: [(u) => shade(u, source)], draw: [(u) => annotate(u, kind, source)] },
+      hooks: { drawClear: [(u) => shade(u, source)], draw: [(u) => annotate(u, source, kind === "latency" ? limits : [])] },
     };
   }
 

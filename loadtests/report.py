@@ -26,6 +26,7 @@ from loadtests.slowest import Slow, Step
 HERE = Path(__file__).parent
 INLINED = {
     "css": "report.css",
+    "charts_js": "charts.js",
     "js": "report.js",
     "uplot_css": "vendor/uPlot.min.css",
     "uplot_js": "vendor/uPlot.iife.min.js",

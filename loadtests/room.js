@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const fixed = JSON.parse(document.getElementById("data").textContent);
+  const { seconds, plain, highest, color, lonely, shade, annotate } = charts;
   const HEIGHT = 190, SETTLED = 20, WINDOW = 5;
   const KINDS = {
     load: [["offered", "offered", "grey"], ["attempts", "attempts", "orange"], ["goodput", "goodput", "green"]],
@@ -17,10 +18,6 @@
   const BREAKER = ["closed", "half open", "open"];
   const $ = (id) => document.getElementById(id);
   const make = (tag, properties, ...inside) => { const node = Object.assign(document.createElement(tag), properties); node.append(...inside); return node; };
-  const seconds = (v) => (v < 0.1 && v > 0 ? `${(v * 1000).toFixed(0)} ms` : `${v.toFixed(v < 10 ? 2 : 1)} s`);
-  const plain = (v) => (Number.isInteger(v) ? `${v}` : v.toFixed(1));
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const highest = (values) => values.reduce((top, v) => (v > top ? v : top), 0);
   const limits = Object.entries(fixed.slo);
   const show = (key, v) => (v === null || v === undefined ? "–" : key === "breaker" ? BREAKER[v] : /_p\d/.test(key) ? seconds(v) : plain(v));
   let seen = { start: 0, state: "ready", t: 0, windows: [], marks: [], done: [], faults: {}, laid: [], saved: [] };
@@ -82,7 +79,7 @@
     const names = Object.entries(seen.faults).map(([name, share]) => `${name}, ${plain(100 * share)} %`);
     list($("force"), names, (text) => make("li", {}, text, undoing("clear", { name: text.split(",")[0] }, "Clear", text)));
     if ($("laid")) list($("laid"), seen.laid.map((l) => `${l.window}|${l.told}`), (text) => make("li", {}, text.split("|")[1], undoing("heal", { window: text.split("|")[0] }, "Remove", text.split("|")[1])));
-    list($("log"), seen.done.map((d) => `${d.at.toFixed(1)} s|${d.told}`).reverse(), (text) => make("li", {}, make("span", { textContent: text.split("|")[0] }), text.slice(text.indexOf("|") + 1)));
+    list($("deeds"), seen.done.map((d) => `${d.at.toFixed(1)} s|${d.told}`).reverse(), (text) => make("li", {}, make("span", { textContent: text.split("|")[0] }), text.slice(text.indexOf("|") + 1)));
     list($("saved"), seen.saved.map((s) => `${s.path}|report at ${s.at.toFixed(1)} s: ${s.verdict}`), (text) => make("li", {}, make("a", { href: text.split("|")[0], textContent: text.split("|")[1], target: "_blank" })));
   }
 
@@ -121,81 +118,14 @@
 
   // ---- charts
 
+  // A fault that goes on is at least a line wide; a name is short, since the list of what was done has all of it.
+  const brief = (text) => { const first = text.split(", ")[0]; return first.length > 30 ? `${first.slice(0, 29)}…` : first; };
+  const source = () => ({
+    phases: fixed.phases,
+    faults: [...fixed.faults, ...seen.windows].map((f) => ({ ...f, end: Math.max(f.end, f.start + 0.2), label: brief(f.label) })),
+    marks: seen.marks.map((m) => ({ ...m, label: brief(m.label) })),
+  });
   const end = () => Math.max(fixed.seconds, seen.t), begin = () => Math.max(0, end() - 3600);
-
-  function shade(u) {
-    const { ctx, bbox } = u, px = devicePixelRatio, right = bbox.left + bbox.width;
-    const x = (t) => Math.min(Math.max(u.valToPos(t, "x", true), bbox.left), right);
-    const band = (a, b, fill, y = bbox.top, h = bbox.height) => { ctx.fillStyle = fill; ctx.fillRect(a, y, b - a, h); };
-    ctx.save();
-    ctx.font = `${11 * px}px system-ui, sans-serif`;
-    for (const phase of fixed.phases) {
-      const a = x(phase.start), b = x(phase.end);
-      if (phase.judge) band(a, b, color("judged"));
-      if (a > bbox.left) band(a, a + px, color("strong-line"), bbox.top - 5 * px, bbox.height + 5 * px);
-      ctx.fillStyle = color(phase.judge ? "ink" : "muted");
-      write(ctx, phase.name, a, b, bbox.top - 7 * px, px);
-    }
-    for (const fault of [...fixed.faults, ...seen.windows]) {
-      const a = x(fault.start), b = Math.max(x(fault.end), a + px);
-      band(a, b, color("fault"));
-      band(a, b, color("fault-line"), bbox.top, 3 * px);
-    }
-    ctx.restore();
-  }
-
-  // The name of a phase, shortened to the room above it; without room for two letters, none.
-  function write(ctx, text, a, b, y, px) {
-    const room = b - a - 6 * px;
-    let shown = text;
-    while (shown.length > 1 && ctx.measureText(shown).width > room) shown = shown.slice(0, -2) + "…";
-    if (shown.length > 2 || shown === text) ctx.fillText(shown, a + 4 * px, y);
-  }
-
-  // Text over lines stays readable with a rim of paper around it.
-  function label(ctx, text, x, y, px) {
-    ctx.setLineDash([]);
-    ctx.lineJoin = "round";
-    ctx.lineWidth = 4 * px;
-    ctx.strokeStyle = color("paper");
-    ctx.strokeText(text, x, y);
-    ctx.fillText(text, x, y);
-  }
-
-  function annotate(u, kind) {
-    const { ctx, bbox } = u, px = devicePixelRatio, right = bbox.left + bbox.width;
-    const rule = (a, b, c, d, stroke, dash) => { ctx.strokeStyle = stroke; ctx.lineWidth = px; ctx.setLineDash(dash); ctx.beginPath(); ctx.moveTo(a, b); ctx.lineTo(c, d); ctx.stroke(); };
-    ctx.save();
-    ctx.font = `${11 * px}px system-ui, sans-serif`;
-    if (kind === "latency") {
-      for (const [name, limit] of limits) {
-        const y = u.valToPos(limit, "y", true);
-        rule(bbox.left, y, right, y, color("ink"), [6 * px, 4 * px]);
-        ctx.fillStyle = color("ink");
-        ctx.textAlign = "right";
-        label(ctx, `SLO ${name.toUpperCase()} ${+limit.toFixed(2)} s`, right - 4 * px, y - 7 * px, px);
-      }
-    }
-    ctx.textAlign = "left";
-    for (const mark of seen.marks) {
-      const at = u.valToPos(mark.at, "x", true);
-      if (at >= bbox.left) rule(at, bbox.top, at, bbox.top + bbox.height, color("hand"), [4 * px, 3 * px]);
-    }
-    const told = [...fixed.faults, ...seen.windows].map((f) => [f.start, f.label, "fault-line"]).concat(seen.marks.map((m) => [m.at, m.label, "hand"]));
-    told.slice(-6).forEach(([at, text, name], i) => {
-      const shown = text.length > 40 ? `${text.slice(0, 38)}…` : text;
-      const a = Math.max(bbox.left, Math.min(u.valToPos(at, "x", true) + 4 * px, right - ctx.measureText(shown).width - 2 * px));
-      ctx.fillStyle = color(name);
-      label(ctx, shown, a, bbox.top + (15 + 13 * (i % 4)) * px, px);
-    });
-    ctx.restore();
-  }
-
-  // A line through nulls hides a lone value between them, and in a collapse lone values are all there is.
-  function lonely(u, i) {
-    const d = u.data[i];
-    return d.map((v, k) => (v !== null && d[k - 1] == null && d[k + 1] == null ? k : null)).filter((k) => k !== null);
-  }
 
   // Outcomes are stacked: the whole at the back, each in front of it shorter by one, `complete` last of all.
   function stacked() {
@@ -236,7 +166,7 @@
       ],
       cursor: { sync: { key: "room" }, y: false, drag: { x: false, y: false }, points: { size: 7, fill: (u, i) => color(chosen[i - 1][2]) } },
       legend: { markers: { fill: () => "transparent", dash: (u, i) => (chosen[i - 1] && chosen[i - 1][3] ? "dashed" : "solid"), width: 2 } },
-      hooks: { drawClear: [shade], draw: [(u) => annotate(u, kind)] },
+      hooks: { drawClear: [(u) => shade(u, source())], draw: [(u) => annotate(u, source(), kind === "latency" ? limits : [])] },
     };
   }
 
@@ -328,7 +258,7 @@
     if (button && button.ariaDisabled !== "true") act(button.dataset.do, JSON.parse(button.dataset.body ?? "{}"));
   });
   $("figures").addEventListener("toggle", () => { if (lines.t.length) draw(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => Object.values(plots).forEach(({ plot }) => plot.redraw()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plots = {}; draw(); });
   new ResizeObserver(fit).observe(document.querySelector("main"));
   for (const select of document.querySelectorAll("[name=choice]")) {
     select.addEventListener("change", () => knob(select));

@@ -11,7 +11,7 @@
   }, true);
   const link = Object.assign(document.createElement("a"), { href: ROOM, textContent: "Control room" });
   Object.assign(link.style, {
-    position: "fixed", right: "16px", bottom: "16px", zIndex: 2000, padding: "10px 16px", borderRadius: "4px",
+    position: "fixed", right: "16px", bottom: "56px", zIndex: 2000, padding: "10px 16px", borderRadius: "4px",
     font: "600 15px system-ui, sans-serif", color: "#fff", background: "#11805a", textDecoration: "none",
   });
   document.body.append(link);

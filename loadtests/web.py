@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 ROOT = "/control-room"
 ASSETS = {
     "report.css": "report.css",
+    "charts.js": "charts.js",
     "room.css": "room.css",
     "room.js": "room.js",
     "tab.js": "tab.js",

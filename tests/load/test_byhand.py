@@ -30,7 +30,7 @@ def test_the_mock_understands_every_choice_as_it_stands(choice: str):
         pytest.param(
             {"choice": "stall", "value": 2.5, "percent": 30},
             {"name": "stall", "after": 3, "seconds": 2.5, "share": 0.3},
-            "stream stalls, for (s) 2.5, 30 % of attempts",
+            "stream stalls, for 2.5 s, 30 % of attempts",
             id="a knob and a share",
         ),
         pytest.param(
@@ -84,7 +84,7 @@ def test_every_choice_is_a_toxic_as_it_stands(choice: str):
 def test_a_toxic_is_told_with_its_value_and_its_way():
     asked = section.read(Wire, {"hop": "caller", "choice": "latency", "value": 800.0})
 
-    assert asked.told() == "slow network, later by (ms) 800, to the gateway"
+    assert asked.told() == "slow network, later by 800 ms, to the gateway"
     assert asked.harm(["caller"]).toxic == toxics.Latency(latency=800)
 
 
@@ -124,7 +124,11 @@ def test_what_is_begun_anew_ends_what_it_was():
 
 
 def test_a_mark_is_a_moment_and_steers_nothing():
-    done = [Note(1.0, "deployed", harmless=True), Note(2.0, "stopped by hand")]
+    done = [
+        Note(1.0, "deployed", harmless=True),
+        Note(1.5, "saved", harmless=True, silent=True),
+        Note(2.0, "stopped by hand"),
+    ]
 
     assert byhand.marks(done) == [{"at": 1.0, "label": "deployed"}, {"at": 2.0, "label": "stopped by hand"}]
     assert byhand.steered(done) == ["at 2.0 s: stopped by hand"]

@@ -230,7 +230,7 @@ def test_a_fault_by_hand_is_in_the_outcomes_and_shaded_until_it_is_cleared(tab, 
     running.wait_until(lambda seen: seen["t"] > ended + 4)
     assert min(rates(running, "goodput", ended + 2)[:2]) >= 9
     assert tab.evaluate(RED) > 20
-    assert text(tab, "#log li").endswith("status cleared")
+    assert text(tab, "#deeds li").endswith("status cleared")
     assert tab.complaints == []
 
 
@@ -261,7 +261,7 @@ def test_a_toxic_by_hand_slows_the_network_until_it_is_removed(tab, running: Roo
 
     fill(tab, "wire", choice="latency", hop="claude", value=700)
 
-    wait_for(tab, "document.querySelector('#laid')?.textContent.includes('slow network, later by (ms) 700, to Claude')")
+    wait_for(tab, "document.querySelector('#laid')?.textContent.includes('slow network, later by 700 ms, to Claude')")
     slow = running.wait_until(lambda seen: (seen["lines"]["ttft_p50"][-1] or 0) > 0.6)
     assert slow["windows"][0]["label"].startswith("slow network")
     press(tab, "#laid button")
@@ -285,7 +285,7 @@ def test_a_mark_appears_and_steers_nothing(tab, running: Room):
 
     fill(tab, "mark", note="deploy <b>of</b> the gateway")
 
-    wait_for(tab, "document.querySelector('#log').textContent.includes('deploy <b>of</b> the gateway')")
+    wait_for(tab, "document.querySelector('#deeds').textContent.includes('deploy <b>of</b> the gateway')")
     assert running.seen()["marks"][0]["label"] == "deploy <b>of</b> the gateway"
     assert tab.evaluate("document.querySelector('form[data-do=mark] input').value") == ""
 
