@@ -3,9 +3,11 @@
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -198,6 +200,22 @@ def test_a_storm_is_rehearsed_at_a_target_and_what_was_predicted_of_our_switches
     assert summary["variants"]["target"]["phases"]["dip"]["goodput_ratio"] < 0.9
     assert {row["status"] for row in summary["expectations"]} == {"skipped"}
     assert "variant naive, which a target does not have" in summary["expectations"][0]["reason"]
+
+
+def test_a_target_that_goes_on_by_itself_is_stopped_by_its_own_command(loadtests, app: Path, tmp_path: Path):
+    command = f"{sys.executable} -m uvicorn app:app --port {{port}} & echo $! > pid"
+    commands = {"start": f"sh -c '{command}'", "stop": "sh -c 'kill $(cat pid)'"}
+    app.write_text(yaml.safe_dump({**yaml.safe_load(app.read_text()), **commands}))
+
+    run = loadtests("run", "smoke", "--target", str(app), "--out", "run", *SHORT, "--set", "phases.steady.seconds=1")
+
+    assert run.end(60) in (0, 1), run.output()  # the first second may be slow
+    assert run.summary()["variants"]["target"]["phases"]["steady"]["completed"] > 0
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
