@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests import gates, metrics
+from loadtests import gates, metrics, rate
 from loadtests.metrics import Attempt, Lag, Observed
 from loadtests.sample import Sample
 from loadtests.scenario import Scenario, Slo, Span
@@ -349,3 +349,18 @@ def test_who_does_not_stream_waits_for_no_first_word_and_so_not_for_ever():
 
     assert (whole["ttft_adjusted"]["n"], whole["ttft_adjusted"]["max"]) == (0, None)
     assert (stream["ttft_adjusted"]["n"], stream["ttft_adjusted"]["max"]) == (2, "inf")
+
+
+def test_steps_of_a_rate_break_where_the_answers_no_longer_come_in_time():
+    """Three phases of 100 requests each, 5, 10 and 20 a second; from the 20 on they are late."""
+    spans = [Span("five", 0, 20, True), Span("ten", 20, 30, True), Span("twenty", 30, 35, True)]
+    steps = rate.stretches(5.0, [(0, 20, None), (20, 30, 10.0), (30, 35, 20.0)])
+    offered = list(rate.moments(map(float, range(1, 300)), steps))
+    samples = [Sample(str(at), at, at, at + (3.0 if at >= 30 else 1.0), "complete") for at in offered]
+    observed = Observed(offered, samples, [], rates=steps)
+
+    whole = metrics.phase_figures(observed, spans, Slo(e2e=2.0))
+    alone = metrics.phase_figures(observed, spans[1:2], Slo(e2e=2.0))
+
+    assert whole["breakpoint"] == {"rate": 10, "low": 10, "high": 20}
+    assert alone["breakpoint"] == {"rate": None, "low": None, "high": None}
