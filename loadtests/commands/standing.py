@@ -42,8 +42,9 @@ def up(
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
-    """Keep a stack running until Ctrl-C, and print every address: a scenario's, or without a name one with a mock, a
-    production gateway and whatever is installed of nginx, Toxiproxy (a hop wherever one can be) and Redis."""
+    """Keep a stack running until Ctrl-C, and print every address: a scenario's, its network as at T0, or without a name
+    one with a mock, a production gateway and whatever is installed of nginx, Toxiproxy (a hop wherever one can be) and
+    Redis."""
     if name is None:
         experiment, chosen = _default(assignments or []), "default"
         between = experiment.parsed_network()
@@ -57,6 +58,7 @@ def up(
     stack = Stack(folder, chosen, between)
     try:
         stack.start({"seed": seed, **experiment.of(chosen).mock_config()}, experiment.gateway_settings(chosen))
+        stack.steer(None, time.time())
         _tell(stack, str(folder.path))
         while True:
             _demand_life(stack)

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from loadtests import rundir
+from loadtests.chaos import Toxiproxy
 
 ALL = """\
 about: Every hop there is.
@@ -139,6 +140,8 @@ def test_the_stack_of_a_scenario_is_kept_up_and_a_program_that_dies_is_told(load
     command = loadtests("up", scenario, "--out", "run")
     command.wait_for(lambda: "Ctrl-C ends it" in command.output())
     assert "nginx-2" in command.output()
+    control = command.output().partition("toxiproxy, control")[2].split()[0]
+    assert [toxic["name"] for toxic in Toxiproxy(control).toxics("gateway")] == ["slicer_downstream"]
 
     next(child for line, child in command.children().items() if "redis-server" in line).kill()
 
