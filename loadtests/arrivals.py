@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
-from pydantic import ConfigDict, Strict, WrapValidator
+from pydantic import ConfigDict, Strict, WithJsonSchema, WrapValidator
 
 from loadtests import document, section
 from loadtests.errors import ScenarioError
 
+FILE_OR_MOMENTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "number", "minimum": 0}}]}
+"""What a trace is in a scenario's file; what has been read of it are moments."""
 FORMS = "constant, poisson, {cv} or {trace}"
 
 
@@ -37,7 +39,7 @@ class Trace:
 
     __pydantic_config__: ClassVar[ConfigDict] = section.STRICT
 
-    trace: tuple[Annotated[float, Strict(), Ge(0)], ...]
+    trace: Annotated[tuple[Annotated[float, Strict(), Ge(0)], ...], WithJsonSchema(FILE_OR_MOMENTS)]
 
     def __post_init__(self) -> None:
         if not self.trace:

@@ -84,6 +84,7 @@ def tell(variant: str, summary: Row, series: Mapping[str, Series]) -> str:
         sentences = _about_a_trigger(cells, lines, met, figures.get("recovery_s"))
     else:
         sentences = _about_steady_load([cells[name] for name in judged(cells, lines)], met)
+        sentences[2:] = _about_a_break((figures.get("judged") or {}).get("breakpoint") or {}) or sentences[2:]
     return " ".join(sentences)
 
 
@@ -138,6 +139,15 @@ def _about_steady_load(cells: Sequence[Cell], met: str) -> list[str]:
     if slowest:
         told.append(f"The E2E p95 was {'at most ' if len(slowest) > 1 else ''}{duration(max(slowest))}.")
     return told
+
+
+def _about_a_break(found: Mapping[str, float | None]) -> list[str]:
+    rate, low, high = (found.get(name) for name in gates.BREAKPOINT)
+    if rate is None:
+        return []
+    sure = [f"beyond doubt from {low:.3g} on" if low is not None else "", f"no longer at {high:.3g}" if high else ""]
+    told = ", and ".join(part for part in sure if part)
+    return [f"It held up to a rate of {rate:.3g} per second" + (f": {told}." if told else ".")]
 
 
 def _mean(cells: Iterable[Cell], ratio: str, of: str) -> float | None:

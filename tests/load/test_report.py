@@ -321,6 +321,25 @@ def test_the_story_of_several_steady_phases_weighs_them_by_load():
     )
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"rate": 11.916, "low": 10.6, "high": 11.93},
+            "up to a rate of 11.9 per second: beyond doubt from 10.6 on, and ",
+        ),
+        ({"rate": 11.916, "low": None, "high": 11.93}, "up to a rate of 11.9 per second: no longer at 11.9."),
+        ({"rate": 11.916, "low": None, "high": None}, "It held up to a rate of 11.9 per second."),
+        ({"rate": None, "low": 20.0, "high": None}, "The E2E p95 was 1.54 s."),
+    ],
+)
+def test_the_story_of_a_ramp_says_where_it_broke(found: dict[str, float | None], said: str):
+    summary, series = a_steady_run()
+    summary["variants"]["default"]["judged"] = {"breakpoint": found}
+
+    assert said in told("default", summary, series)
+
+
 def test_without_an_slo_the_story_does_not_speak_of_one():
     summary, series = a_steady_run()
 

@@ -69,3 +69,30 @@ def test_the_schema_of_a_scenario_sees_a_typo_and_knows_the_metrics(text: str):
 
     assert "goodput_ration" in problems(schemas.scenario(), typo)[0]
     assert problems(schemas.scenario(), {**yaml.safe_load(text), "varants": {}})
+
+
+LOADS = [
+    "{user: chat, rate: 4}",
+    "{user: chat, rate: {start: 2, end: 20}, arrivals: {cv: 2}}",
+    "{user: chat, rate: {mean: 5, amplitude: 2, period: 60}, users: 3}",
+    "{user: chat, arrivals: {trace: rush.csv}}",
+    "{user: chat, arrivals: {trace: [0.5, 1]}}",
+    "{user: messages, users: 5, turns: 3, think: {p50: 2, p95: 8}, max_tokens: {min: 10, max: 50}}",
+    "{user: stream, rate: 4, leaves: {share: 0.5, reading: 1}, reads: 2000}",
+]
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_the_schema_of_a_scenario_knows_every_kind_of_load(load: str):
+    data = yaml.safe_load(f"about: x\nload: {load}\nphases: [{{name: a, seconds: 2, rate: {{start: 1, end: 2}}}}]\n")
+
+    assert problems(schemas.scenario(), data) == []
+
+
+@pytest.mark.parametrize(
+    "load", ["{user: chat, rate: fast}", "{user: chat, rate: {start: 2}}", "{user: chat, users: 0}"]
+)
+def test_the_schema_of_a_scenario_sees_what_is_no_load(load: str):
+    data = yaml.safe_load(f"about: x\nload: {load}\nphases: [{{name: a, seconds: 2}}]\n")
+
+    assert problems(schemas.scenario(), data)
