@@ -78,7 +78,7 @@
     tiles();
     const names = Object.entries(seen.faults).map(([name, share]) => `${name}, ${plain(100 * share)} %`);
     list($("force"), names, (text) => make("li", {}, text, undoing("clear", { name: text.split(",")[0] }, "Clear", text)));
-    if ($("laid")) list($("laid"), seen.laid.map((l) => `${l.window}|${l.told}`), (text) => make("li", {}, text.split("|")[1], undoing("heal", { window: text.split("|")[0] }, "Remove", text.split("|")[1])));
+    list($("laid"), seen.laid.map((l) => `${l.window}|${l.told}`), (text) => make("li", {}, text.split("|")[1], undoing("heal", { window: text.split("|")[0] }, "Remove", text.split("|")[1])));
     list($("deeds"), seen.done.map((d) => `${d.at.toFixed(1)} s|${d.told}`).reverse(), (text) => make("li", {}, make("span", { textContent: text.split("|")[0] }), text.slice(text.indexOf("|") + 1)));
     list($("saved"), seen.saved.map((s) => `${s.path}|report at ${s.at.toFixed(1)} s: ${s.verdict}`), (text) => make("li", {}, make("a", { href: text.split("|")[0], textContent: text.split("|")[1], target: "_blank" })));
   }

@@ -234,7 +234,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClientConnecti
         start_new_session=True,
     )
     try:
-        with connect(address_of(process, home / "DevToolsActivePort"), max_size=None, proxy=None) as socket:
+        with connect(
+            address_of(process, home / "DevToolsActivePort"), max_size=None, proxy=None, ping_interval=None
+        ) as socket:
             yield socket
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -71,15 +71,19 @@ class Room(NamedTuple):
         return seen
 
 
+def opened_by(command) -> Room:
+    command.wait_for(lambda: "control room: " in command.output())
+    found = re.search(r"web UI: (\S+)", command.output())
+    assert found is not None
+    return Room(found[1], command.run)
+
+
 @pytest.fixture(scope="module")
 def opened(start_loadtests, tmp_path_factory: pytest.TempPathFactory) -> Room:
     folder = tmp_path_factory.mktemp("room")
     (folder / "room.yaml").write_text(SCENARIO, encoding="utf-8")
     command = start_loadtests(folder, "ui", "room.yaml", "--port", "0", "--out", "run")
-    command.wait_for(lambda: "web UI: " in command.output())
-    found = re.search(r"web UI: (\S+)", command.output())
-    assert found is not None
-    return Room(found[1], command.run)
+    return opened_by(command)
 
 
 @pytest.fixture
