@@ -1,5 +1,6 @@
 """What a report shows of a variant besides its figures: distributions, single requests, the log around the trigger."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from loadtests import curves, excerpt, rundir, slowest
@@ -25,9 +26,9 @@ class Evidence(NamedTuple):
     excerpts: list[Excerpt]
 
 
-def gather(run: RunDir, name: str, observed: Observed, scenario: Scenario) -> Evidence:
-    """`scenario` as this variant meets it."""
-    judged = {span.name: (span.start, span.end) for span in scenario.spans() if span.judge}
+def gather(run: RunDir, name: str, observed: Observed, scenario: Scenario, unfit: Collection[str] = ()) -> Evidence:
+    """`scenario` as this variant meets it; of phases for which the generator was `unfit`, no latency is shown."""
+    judged = {span.name: (span.start, span.end) for span in scenario.spans() if span.judge and span.name not in unfit}
     attempts_of = observed.attempts_of()
     samples = [
         sample for sample in observed.samples if any(start <= sample.intended < end for start, end in judged.values())

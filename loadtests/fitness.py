@@ -16,6 +16,7 @@ MOST_CPU = 0.95
 MOST_LAG = 0.1
 MOST_LATE = 0.25
 EVER_LATE = 1.0
+MOST_ASTRAY = 0.005
 FEWEST_LOOKS = 2
 
 OF_OTHERS = ("dispatch_lag", "queue_wait")  # its own lag, and what the mock says
@@ -47,6 +48,15 @@ def untold(row: Row) -> Row:
     nothing: Row = {**dict.fromkeys(QUANTILES), "n": 0}
     blank = {name: {part: nothing[part] for part in row[name]} for name in MEASURED}
     return {**row, **blank, **dict.fromkeys(FROM_TIMES)}
+
+
+def doubtful_clocks(events: Sequence[Row]) -> Iterator[str]:
+    """Of workers whose clock could not be compared with the mock's closely enough: latency counts from the intended
+    start, which is told by it."""
+    for event in events:
+        if event["event"] == "aligned" and event["error"] > MOST_ASTRAY:
+            astray = event["error"] * 1000
+            yield f"the clock of the {event['program']} may be off by {astray:.0f} ms, its latencies with it"
 
 
 def _unfit(events: Sequence[Row], row: Row, span: Span, *, late: bool) -> Iterator[str]:

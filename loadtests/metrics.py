@@ -84,6 +84,22 @@ class Series(TypedDict):
     e2e_p95: list[float | None]
 
 
+def silenced(series: Series, unfit: Sequence[Span]) -> Series:
+    """A variant's series without the percentiles of what was meant to start in one of those spans."""
+    heard = [not any(span.start < t + 1 and t < span.end for span in unfit) for t in series["t"]]
+
+    def told(values: Sequence[float | None]) -> list[float | None]:
+        return [value if hear else None for value, hear in zip(values, heard, strict=True)]
+
+    return {
+        **series,
+        "ttft_p50": told(series["ttft_p50"]),
+        "ttft_p95": told(series["ttft_p95"]),
+        "e2e_p50": told(series["e2e_p50"]),
+        "e2e_p95": told(series["e2e_p95"]),
+    }
+
+
 def is_good(sample: Sample, slo: Slo) -> bool:
     """Complete, and within the SLO: the stuff of goodput."""
     if sample.outcome != "complete":

@@ -39,6 +39,7 @@ class Variant:
     findings: list[str]
     cut: Row | None
     whole: set[str]
+    unfit: set[str]
     notes: list[Note]
 
     @property
@@ -97,13 +98,17 @@ def build(run: RunDir) -> Judged:
     return Judged(
         summary,
         {variant.name: _series(variant, met) for variant, met in own},
-        {variant.name: evidence.gather(run, variant.name, variant.observed, met) for variant, met in own},
+        {
+            variant.name: evidence.gather(run, variant.name, variant.observed, met, variant.unfit)
+            for variant, met in own
+        },
     )
 
 
 def _series(variant: Variant, scenario: Scenario) -> Series:
     """With what was done by hand, beside what the scenario does."""
-    found = metrics.series(variant.observed, scenario)
+    unfit = [span for span in scenario.spans() if span.name in variant.unfit]
+    found = metrics.silenced(metrics.series(variant.observed, scenario), unfit)
     ended = max((sample.ended for sample in variant.observed.samples), default=0.0)
     own = byhand.windows(variant.notes, min(ended, scenario.seconds))
     return {**found, "faults": [*found["faults"], *own], "marks": byhand.marks(variant.notes)}
@@ -146,6 +151,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
         findings=[f"{name}: {finding}" for finding in _findings(run, name, observed, scenario, phases)] if ran else [],
         cut=cut,
         whole=whole,
+        unfit=set(unfit),
         notes=notes,
     )
 
@@ -246,7 +252,8 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
     """What the independent records say that somebody should look at."""
     cut = hopeless.cut(run.events_of(name))
     judged = [span for span in scenario.spans() if span.judge and (cut is None or span.end <= cut["at"])]
-    found = [*_not_as_meant(cut, phases, judged), *_of_the_gateway(observed)]
+    clocks = fitness.doubtful_clocks(run.events_of(name))
+    found = [*_not_as_meant(cut, phases, judged), *_of_the_gateway(observed), *clocks]
     holding = metrics.holding(observed, judged)
     if holding is not None and holding.cause != "none":
         found.append(str(holding))

@@ -53,7 +53,8 @@ class Worker:
         dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         self._rotation = dispatcher.rotation
         offset = caller.wall_offset(caller.connect(job.plan.mock))
-        self._tell(LOADED, arrivals=len(job.arrivals), clock_error=offset.error)
+        ledger.note("aligned", t=0.0, error=offset.error)
+        self._tell(LOADED, arrivals=len(job.arrivals))
         t0 = self._next(GO)["wall"] - offset.seconds
         beside: list[gevent.Greenlet[..., None]] = [
             gevent.spawn(self._keep_telling),

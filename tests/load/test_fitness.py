@@ -81,3 +81,13 @@ def test_what_could_not_be_measured_is_not_told():
     assert told["dispatch_lag"]["max"] == 3.0
     assert (told["offered"], told["outcomes"]) == (1, {"complete": 1})
     assert told.keys() == row.keys()
+
+
+def test_a_clock_that_may_be_off_by_more_than_a_stream_is_measured_to_is_a_finding():
+    events = [
+        {"event": "aligned", "program": f"load worker {n}", "error": error} for n, error in ((1, 0.0004), (2, 0.03))
+    ]
+
+    (found,) = fitness.doubtful_clocks(events)
+
+    assert found == "the clock of the load worker 2 may be off by 30 ms, its latencies with it"

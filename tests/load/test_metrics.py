@@ -364,3 +364,16 @@ def test_steps_of_a_rate_break_where_the_answers_no_longer_come_in_time():
 
     assert whole["breakpoint"] == {"rate": 10, "low": 10, "high": 20}
     assert alone["breakpoint"] == {"rate": None, "low": None, "high": None}
+
+
+def test_no_percentile_is_drawn_of_a_phase_that_could_not_be_measured():
+    lines: list[float | None] = [0.1, 0.2, 0.3, 0.4]
+    series = dict.fromkeys(("ttft_p50", "ttft_p95", "e2e_p50", "e2e_p95"), lines) | {
+        "t": [0, 1, 2, 3],
+        "offered": lines,
+    }
+
+    found = metrics.silenced(series, [Span("load", 1.0, 3.0, True)])
+
+    assert found["e2e_p95"] == found["ttft_p50"] == [0.1, None, None, 0.4]
+    assert found["offered"] == lines

@@ -58,12 +58,15 @@ def test_two_workers_send_the_load_that_one_process_would(loadtests, tmp_path: P
     assert {sample.request_id: sample.intended for sample in samples} == planned
     assert len(samples) == len(planned)
     assert {sample.outcome for sample in samples} == {"complete"}
+    aligned = {event["program"]: event["error"] for event in run.events_of("default") if event["event"] == "aligned"}
+    assert set(aligned) == {"load worker 1", "load worker 2"}
+    assert all(0 < error < 0.005 for error in aligned.values())
     # the clocks agree: what the journal says of an attempt lies within what its caller says of the request
     asked = {sample.request_id: sample for sample in samples}
     came = sorted(attempt["t"] - asked[attempt["request_id"]].sent for attempt in run.journal_of("default"))
     went = sorted(asked[attempt["request_id"]].ended - attempt["ended"] for attempt in run.journal_of("default"))
-    assert came[0] > -0.002 and came[len(came) // 2] < 0.02
-    assert went[0] > -0.002 and went[len(went) // 2] < 0.02
+    assert -0.002 < came[0] < 0.02
+    assert -0.002 < went[0] < 0.02
 
 
 def test_a_load_balancer_is_one_for_all_workers(loadtests, tmp_path: Path):
@@ -148,12 +151,12 @@ def test_a_worker_of_another_machine_that_is_killed_is_missed_by_the_master(load
 def test_a_worker_with_a_bad_address_says_what_was_expected(loadtests):
     command = loadtests("run", "--worker", "nonsense:port")
 
-    assert command.end(20) == 2
+    assert command.end(60) == 2
     assert "expected the master's HOST or HOST:PORT" in command.output()
 
 
 def test_a_load_from_workers_is_a_load_on_the_real_clock(loadtests):
     command = loadtests("run", "smoke", "--workers", "2", "--clock", "virtual")
 
-    assert command.end(20) == 2
+    assert command.end(60) == 2
     assert "virtual time is one process" in command.output()
