@@ -80,7 +80,8 @@ def _lost_on_the_way(sample: Sample, attempts: Sequence[Row]) -> str | None:
 
 
 def _never_turned_away(sample: Sample, attempts: Sequence[Row]) -> str | None:
-    status = TURNED_AWAY.get(sample.outcome)
+    """A caller who tried again may have been turned away by the gateway itself, the last time."""
+    status = TURNED_AWAY.get(sample.outcome) if sample.tries == 1 else None
     statuses = [attempt["status"] for attempt in attempts]
     if status is None or any(attempt["status"] == status or attempt.get("fault") for attempt in attempts):
         return None

@@ -78,6 +78,7 @@ def test_a_difference_is_told_with_both_sides(sample: Sample, attempts: list[dic
         pytest.param(asked("failed", got=0), [attempt(ended=2.1)], id="the gateway had given up when Claude answered"),
         pytest.param(asked("failed", got=0), [attempt(), attempt(**REFUSED)], id="one of its prompts was refused"),
         pytest.param(asked("overloaded", got=0), [attempt(**REFUSED)], id="turned away"),
+        pytest.param(asked("throttled", got=0, tries=2), [attempt(status=500, outcome="left")], id="by the gateway"),
         pytest.param(asked("overloaded", got=0), [attempt(fault="error_event", outcome="fault")], id="in the stream"),
         pytest.param(asked(first_delta=0.46), [attempt()], id="early within what the clocks may differ"),
     ],

@@ -41,6 +41,7 @@ def test_a_new_scenario_runs_and_keeps_what_it_predicts(folder: Path):
 
     assert ended.exit_code == 0, ended.output
     assert "mine: pass" in ended.output
+    jsonschema.validate(json.loads((folder / "run" / "summary.json").read_text()), schemas.summary())
 
 
 def test_nothing_that_is_there_is_written_over(folder: Path):
