@@ -34,7 +34,8 @@ class Crowd:
         """The first question of each visitor, in the order of time."""
         traits = _Traits(self._load, f"{self._seed}")
         coming = self._users() if self._load.waits else self._visitors()
-        return [self._arrival(at, visitor, 1, traits) for visitor, at in enumerate(coming, start=1)]
+        in_time = itertools.takewhile(lambda at: at < self._end, coming)
+        return [self._arrival(at, visitor, 1, traits) for visitor, at in enumerate(in_time, start=1)]
 
     def after(self, last: Arrival, now: float) -> Arrival | None:
         """What the same visitor asks next, `last` having ended just `now`; None: no more, or not in this run."""
@@ -65,8 +66,7 @@ class Crowd:
 
     def _visitors(self) -> Iterator[float]:
         counts = arrivals.counts(self._load.arrivals, random.Random(f"{self._seed}:arrivals"))
-        times = (round(at, 6) for at in rate.moments(counts, self._stretches))
-        return itertools.takewhile(lambda at: at < self._end, times)
+        return (round(at, 6) for at in rate.moments(counts, self._stretches))
 
     def _users(self) -> Iterator[float]:
         """All are there from the start, each at some point of its thinking."""

@@ -256,6 +256,13 @@ def test_users_of_a_closed_loop_ask_for_as_long_as_the_run_lasts():
     assert not any(arrival.ask.history for asked in talks for arrival in asked)
 
 
+def test_a_user_who_thinks_until_the_run_is_over_asks_nothing():
+    found = crowd(users=50, think=200).arrivals()
+
+    assert 10 < len(found) < 40  # each is at any point of its 200 s, of a run of 100
+    assert max(arrival.at for arrival in found) < 100
+
+
 def test_users_of_a_closed_loop_begin_a_new_conversation_after_so_many_turns():
     found = crowd(users=1, turns=3, think=1)
 
