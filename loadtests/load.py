@@ -211,6 +211,8 @@ class Arrival:
     def again(self, start: int) -> "Arrival":
         """Itself in a later start of the load, which counts from 1: under another name, and in words that a gateway
         with a cache has not yet heard."""
+        if start == 1:
+            return self
         texts = tuple(f"{text}{' ' * start if text.isspace() else f' ({start})'}" for text in self.ask.texts)
         ask = dataclasses.replace(self.ask, texts=texts)
-        return self if start == 1 else dataclasses.replace(self, request_id=f"{self.request_id}.{start}", ask=ask)
+        return dataclasses.replace(self, request_id=f"{self.request_id}.{start}", ask=ask)

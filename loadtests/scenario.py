@@ -255,13 +255,13 @@ def _with_traces(source: Document) -> Tree:
     for path in [(*root, "load", "arrivals") for root in roots]:
         given = functools.reduce(_inside, path, tree)
         if isinstance(given.get("trace"), str):
-            file = Path(source.name).parent / given["trace"]
+            where = source.place((*path, "trace"))
+            beside = Path() if where.startswith("--set") else Path(source.name).parent
             try:
-                given["trace"] = arrivals.read_trace(file)
+                given["trace"] = arrivals.read_trace(beside / given["trace"])
             except OSError as error:
-                where = (*path, "trace")
-                text = f"{problems.dotted(where, source)}: {file}: {error.strerror}"
-                raise ScenarioError(source.place(where), text) from None
+                text = f"{'.'.join(path)}.trace: {beside / given['trace']}: {error.strerror}"
+                raise ScenarioError(where, text) from None
     return tree
 
 

@@ -133,6 +133,19 @@ def test_what_is_wrong_with_a_trace_is_named_with_its_line(load: Load, trace: st
     assert said in str(raised.value)
 
 
+def test_a_trace_that_is_set_by_hand_stands_where_one_stands(
+    write: Callable[[str], str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write(text.replace("rate: 4, ", ""))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "rush.csv").write_text("3\n5\n")
+    monkeypatch.chdir(tmp_path / "here")
+
+    found, _ = scenario.load(path, ["load.arrivals={trace: rush.csv}"])
+
+    assert [arrival.at for arrival in found.arrivals(1, "naive")] == [3, 5]
+
+
 def test_a_trace_that_is_not_there_is_missed_where_it_is_named(write: Callable[[str], str], text: str):
     path = write(text.replace("arrivals: constant, rate: 4", "arrivals: {trace: no.csv}"))
 
