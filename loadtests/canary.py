@@ -34,7 +34,7 @@ class Way(NamedTuple):
     key: str
 
     def call(self, text: str, request_id: str) -> Call:
-        return self.kinds[self.load.user].call(Ask((text,), self.load.models[0], SPOKEN), request_id, self.key)
+        return self.kinds[self.load.mix[0]].call(Ask((text,), self.load.models[0], SPOKEN), request_id, self.key)
 
 
 def prove(variant: str, entrance: str, witness: Mock, load: Load) -> None:
@@ -95,7 +95,7 @@ def _unproven(variant: str, answer: Answer) -> CannotRun:
 
 def _demand_sense(variant: str, way: Way, answer: Answer) -> None:
     """What cannot be read now could not be counted later."""
-    exchange = Exchange(way.kinds[way.load.user].dialect)
+    exchange = Exchange(way.kinds[way.load.mix[0]].dialect)
     exchange.head(answer.status, answer.content_type)
     exchange.feed(answer.body, 0.0)
     outcome = exchange.outcome()

@@ -62,7 +62,7 @@ Kinds = Mapping[str, Kind]
 
 def canary(load: Load, name: str, key: str) -> Call:
     """A small request that must reach Claude, in the protocol that the load is going to speak."""
-    kind = KINDS["messages" if KINDS[load.user].path.startswith(CLAUDES) else "chat"]
+    kind = KINDS["messages" if KINDS[load.mix[0]].path.startswith(CLAUDES) else "chat"]
     return kind.call(Ask((f"canary {name}",), load.models[0], 1), name, key)
 
 

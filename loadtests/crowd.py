@@ -4,11 +4,11 @@ import dataclasses
 import itertools
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from loadtests import amount, arrivals, rate, words
 from loadtests.field import Shares
-from loadtests.load import MOST_OUTPUT, Arrival, Ask, Load, most_input
+from loadtests.load import MOST_OUTPUT, Arrival, Ask, Load, User, most_input
 from loadtests.rate import Stretch
 
 REPEATED = 10
@@ -51,7 +51,7 @@ class Crowd:
             return coming
         told = (*last.ask.history, *last.ask.texts, traits.answer(last.ask.max_tokens))
         ask = dataclasses.replace(coming.ask, history=told, model=last.ask.model)
-        return dataclasses.replace(coming, ask=ask, priority=last.priority)
+        return dataclasses.replace(coming, ask=ask, priority=last.priority, user=last.user)
 
     def texts(self, request_id: str) -> tuple[str, ...] | None:
         """What was asked in a later turn, by the name of the request; None when there is no such turn."""
@@ -79,7 +79,8 @@ class Crowd:
             visitor if turn == 1 else f"{visitor}, turn {turn}", visitor + (turn - 1) * MOST, self._repeated
         )
         waiting, reading = traits.leaves()
-        coming = Arrival(at, f"{self._name}-{number}", ask, traits.priority(), visitor, turn, waiting, reading)
+        who = (traits.priority(), traits.user(), visitor, turn)
+        coming = Arrival(at, f"{self._name}-{number}", ask, *who, waiting, reading)
         return coming.again(self._start)
 
 
@@ -114,6 +115,9 @@ class _Traits:
         shares = self._load.priority
         return None if shares is None else _one_of(shares, self._chance("priority"))
 
+    def user(self) -> str:
+        return _one_of(self._load.user, self._chance("user"))
+
     def think(self) -> float:
         return amount.draw(self._load.think, self._chance("think"))
 
@@ -132,7 +136,7 @@ class _Traits:
 
     def _filled(self, text: str) -> str:
         tokens = amount.draw(self._load.prompt_tokens, self._chance("prompt_tokens"))
-        return words.filled(text, min(tokens, most_input(self._load.user)), self._chance("filling"))
+        return words.filled(text, min(tokens, *map(most_input, self._load.mix)), self._chance("filling"))
 
     def _max_tokens(self) -> int:
         return round(min(max(1.0, amount.draw(self._load.max_tokens, self._chance("max_tokens"))), MOST_OUTPUT))
@@ -143,7 +147,7 @@ class _Traits:
         return self._chances[name]
 
 
-def _one_of(shares: Shares, rng: random.Random) -> str:
+def _one_of(shares: Shares | Mapping[User, float], rng: random.Random) -> str:
     return shares if isinstance(shares, str) else rng.choices(list(shares), list(shares.values()))[0]
 
 

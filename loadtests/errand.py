@@ -48,7 +48,7 @@ class Errand:
         rotation: Rotation | None = None,
         kinds: Kinds = client.KINDS,
     ) -> None:
-        self.kind = kinds[load.user]
+        self.kind = kinds[arrival.user or load.mix[0]]
         self._gives_up = arrival.at + load.patience
         self._leaves = math.inf if arrival.waiting is None else now + arrival.waiting
         self._arrival, self._load, self._key = arrival, load, key

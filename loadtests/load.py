@@ -1,11 +1,11 @@
 """What a load is, as a scenario says it; and one request that comes of it."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, get_args
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, WrapValidator
 
 from loadtests import amount, field
 from loadtests.amount import Amount
@@ -28,6 +28,7 @@ User = Literal[
     "messages_stream",
     "health",
 ]
+USERS: tuple[str, ...] = get_args(User)
 # What only some users send; the others would leave it out without a word.
 SYSTEM = ("chat", "stream", "batch", "fanout", "route", "messages", "messages_stream")
 VERBATIM = (*SYSTEM, "quick")
@@ -46,6 +47,17 @@ MOST_OUTPUT = 8096
 def most_input(user: str) -> int:
     """How many tokens a prompt may have: the gateway's own routes take 10,000 characters."""
     return 0 if user == "health" else 200_000 if user in CLAUDES else 2_850
+
+
+def mix_of(user: Iterable[str]) -> list[str]:
+    """The kinds of user there are in it."""
+    return [user] if isinstance(user, str) else list(user)
+
+
+Mix = Annotated[
+    User | dict[User, float],
+    WrapValidator(lambda value, _: field.shares(value, USERS.__contains__, ", ".join(USERS))),
+]
 
 
 class Probe(Section):
@@ -83,7 +95,7 @@ class Load(Section):
     often the caller tries in all, and how long before its first retry; doubled for each.
     """
 
-    user: User
+    user: Mix
     arrivals: Arrivals = "poisson"
     users: Count | None = None
     rate: Rate | None = Field(None, validate_default=True)
@@ -119,9 +131,9 @@ class Load(Section):
     @pydantic.field_validator("leaves")
     @classmethod
     def _reads(cls, value: Leaving | None, info: pydantic.ValidationInfo) -> Leaving | None:
-        user = info.data.get("user")
-        if value is not None and value.reading is not None and user is not None and user not in STREAMS:
-            raise ValueError(f"user {user} gets all words at once; expected user {', '.join(STREAMS)}, or waiting")
+        others = [user for user in mix_of(info.data.get("user", {})) if user not in STREAMS]
+        if value is not None and value.reading is not None and others:
+            raise ValueError(f"user {others[0]} gets all words at once; expected {', '.join(STREAMS)}, or waiting")
         return value
 
     @pydantic.field_validator("think")
@@ -136,7 +148,7 @@ class Load(Section):
     @classmethod
     def _is_taken(cls, value: Amount, info: pydantic.ValidationInfo) -> Amount:
         least = int(info.field_name == "max_tokens")
-        most = MOST_OUTPUT if least else most_input(info.data.get("user", "messages"))
+        most = MOST_OUTPUT if least else min(map(most_input, mix_of(info.data.get("user", "messages"))))
         whole = not isinstance(value, float) or value.is_integer()
         if not (least <= amount.highest(value) <= most and whole):
             raise ValueError(f"got {amount.highest(value):g}, expected a whole number from {least} to {most}")
@@ -156,11 +168,12 @@ class Load(Section):
     @classmethod
     def _is_sent(cls, value: float, info: pydantic.ValidationInfo) -> float:
         name = str(info.field_name)
-        user, users = info.data.get("user"), TAKEN_BY[name]
-        if user is not None and user not in users and value != cls.model_fields[name].default:
-            raise ValueError(
-                f"got {value:g}, but user {user} {INSTEAD.get(name, 'sends none')}; expected user {', '.join(users)}"
-            )
+        mix, users = mix_of(info.data.get("user", {})), TAKEN_BY[name]
+        others = [user for user in mix if user not in users]
+        in_vain = others and (others == mix or name == "turns")  # some of a mix may send it; all of it must converse
+        if in_vain and value != cls.model_fields[name].default:
+            does = INSTEAD.get(name, "sends none")
+            raise ValueError(f"got {value:g}, but user {others[0]} {does}; expected user {', '.join(users)}")
         return value
 
     @property
@@ -177,6 +190,10 @@ class Load(Section):
     def pace(self) -> Rate:
         """Its rate; that of a trace is 1: its moments are as they are."""
         return 1.0 if self.rate is None else self.rate
+
+    @property
+    def mix(self) -> list[str]:
+        return mix_of(self.user)
 
     @property
     def models(self) -> list[str]:
@@ -203,6 +220,7 @@ class Arrival:
     request_id: str
     ask: Ask
     priority: str | None = None
+    user: str | None = None
     visitor: int = 0
     turn: int = 1
     waiting: float | None = None

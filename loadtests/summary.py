@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from loadtests import anonymous, byhand, contradictions, cost, evidence, fitness, gates, hopeless, metrics, rotation
@@ -133,7 +133,7 @@ def read_variant(run: RunDir, name: str, scenario: Scenario, seed: int) -> Varia
     reasons = [
         *_distrust(run, name, judged, len(observed.samples)),
         *unfit.values(),
-        *_never_given(observed, asked, scenario.load.user),
+        *_never_given(observed, asked, scenario.load.mix),
     ]
     ran = bool(events)
     cut = hopeless.cut(events)
@@ -229,7 +229,7 @@ def _asked(crowd: Crowd, samples: Sequence[Sample]) -> dict[str, tuple[float, Te
     return asked
 
 
-def _never_given(observed: Observed, starts: dict[str, tuple[float, Texts]], user: str) -> Iterator[str]:
+def _never_given(observed: Observed, starts: dict[str, tuple[float, Texts]], mix: Collection[str]) -> Iterator[str]:
     """An answer without an attempt came from another Claude: then the journal is no witness. Unless the gateway keeps
     answers, and another request asked the same; or tells of its health, which it may know from before."""
     attempts = observed.attempts_of()
@@ -238,7 +238,7 @@ def _never_given(observed: Observed, starts: dict[str, tuple[float, Texts]], use
     given = {asked[request_id] for request_id in attempts.keys() & asked.keys()}
     complete = [sample.request_id for sample in observed.samples if sample.outcome == "complete"]
     unseen = [request_id for request_id in complete if request_id not in attempts and asked[request_id] not in given]
-    if unseen and user != "health":
+    if unseen and "health" not in mix:
         yield f"{len(unseen)} complete answers that the mock never gave, {unseen[0]} among them"
 
 
@@ -261,7 +261,7 @@ def _findings(run: RunDir, name: str, observed: Observed, scenario: Scenario, ph
         found += _journal_against_gateway(run, name, observed)
     if run.is_anonymous(name):
         return [*found, anonymous.FINDING]
-    many = scenario.load.user in contradictions.MANY
+    many = any(user in contradictions.MANY for user in scenario.load.mix)
     found += map(str, contradictions.find(observed.samples, observed.attempts_of(), many=many))
     return found
 

@@ -212,9 +212,11 @@ def experiment_at(target: Target, experiment: Scenario, chosen: list[str]) -> tu
     if len(chosen) > 1:
         raise CannotRun(f"--target is one gateway, expected one --variant; got {', '.join(chosen)}")
     of = (chosen or list(experiment.variants))[0]
-    user = experiment.of(of).load.user
-    if user not in target.spoken:
-        raise CannotRun(f"--target: it cannot be asked what user {user} asks; expected {', '.join(target.spoken)}")
+    unspoken = [user for user in experiment.of(of).load.mix if user not in target.spoken]
+    if unspoken:
+        raise CannotRun(
+            f"--target: it cannot be asked what user {unspoken[0]} asks; expected {', '.join(target.spoken)}"
+        )
     if chosen:
         return experiment, chosen
     own = {name: section for name, section in experiment.variants[of].items() if name in OF_ALL}

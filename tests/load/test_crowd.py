@@ -188,7 +188,9 @@ def test_a_later_start_asks_what_no_cache_has_heard_under_another_name():
     assert [a.ask.texts[0].isspace() for a in again] == [a.ask.texts[0].isspace() for a in arrivals]
 
 
-def crowd(user: str = "messages", seconds: float = 100, seed: int = 1, variant: str = "v", **more: Any) -> Crowd:
+def crowd(
+    user: str | dict[str, float] = "messages", seconds: float = 100, seed: int = 1, variant: str = "v", **more: Any
+) -> Crowd:
     asked = Load.model_validate({"user": user, "arrivals": "constant", **more})
     return Crowd(asked, rate.stretches(asked.pace, [(0.0, seconds, None)]), seed, variant)
 
@@ -354,6 +356,25 @@ def test_a_share_leaves_on_purpose():
     assert 1 <= min(leaving) < 1.1 and 1.9 < max(leaving) <= 2
     assert {arrival.waiting for arrival in found} == {None}
     assert {(arrival.waiting, arrival.reading) for arrival in hasty} == {(0.0, None)}
+
+
+def test_a_mix_of_users_has_its_shares_and_asks_the_same():
+    plain = crowd(user="chat", rate=20).arrivals()
+    mixed = crowd(user={"chat": 0.5, "stream": 0.3, "batch": 0.2}, rate=20, prompts=3).arrivals()
+
+    shares = Counter(arrival.user for arrival in mixed)
+    assert [shares[user] for user in ("chat", "stream", "batch")] == pytest.approx([1000, 600, 400], abs=80)
+    assert {arrival.user for arrival in plain} == {"chat"}
+    assert all(b.ask.texts[0].startswith(a.ask.texts[0]) for a, b in zip(plain, mixed, strict=True))
+
+
+def test_a_conversation_is_held_by_one_kind_of_user():
+    found = crowd(user={"messages": 0.5, "messages_stream": 0.5}, rate=1, turns=4)
+
+    talks = [{arrival.user for arrival in talk(found, first)} for first in found.arrivals()[:20]]
+
+    assert {len(one) for one in talks} == {1}
+    assert len(set.union(*talks)) == 2
 
 
 def test_lengths_and_leaving_change_nothing_else_of_the_crowd():

@@ -143,7 +143,9 @@ def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: s
         pytest.param("metric: goodput_ratio", "metric: goodness", 16, 'called "goodness"', id="unknown metric"),
         pytest.param("at_most: 0.5, ", "", 16, 'exactly one of "at_most"', id="no bound"),
         pytest.param("error_ratio < 0.01", "errors < 0.01", 18, 'called "errors"', id="unknown gate"),
-        pytest.param("user: chat", "user: chatter", 3, "expected: 'chat', 'stream', 'quick'", id="unknown user"),
+        pytest.param(
+            "user: chat", "user: chatter", 3, 'got "chatter", expected chat, stream, quick', id="unknown user"
+        ),
         pytest.param("judge: false", "judge: 'false'", 5, "expected: a valid boolean", id="boolean in quotes"),
         pytest.param("rate: 4", "rate: 1e8", 3, 'got "1e8", expected a number', id="YAML's idea of 1e8 is text"),
         pytest.param("rate: 4", "rate: 1000000", 3, "expected at most 1,000,000", id="more than can be sent"),
@@ -192,6 +194,15 @@ def test_a_phase_may_have_a_rate_of_its_own(write: Callable[[str], str], text: s
         pytest.param("rate: 4", "rate: 4, think: 3", 3, "got 3, but nobody asks again", id="think"),
         pytest.param("rate: 4", "rate: 4, users: 3, think: 3", 3, "but nobody asks again", id="shared users think"),
         pytest.param("rate: 4", "rate: 4, reads: 0", 3, "load.reads: got 0", id="reads nothing"),
+        pytest.param(
+            "user: chat", "user: {chat: 0.5, stream: 0.4}", 3, "load.user: got shares that sum to 0.9", id="half a mix"
+        ),
+        pytest.param(
+            "user: chat", "user: {chat: 0.5, route: 0.5}, prompts: 3", 3, "user chat sends none", id="none of a mix"
+        ),
+        pytest.param(
+            "user: chat", "user: {messages: 0.5, chat: 0.5}, turns: 3", 3, "user chat has no history", id="a mix talks"
+        ),
         pytest.param("rate: 4", "users: 0", 3, "load.users: got 0", id="no users"),
         pytest.param("rate: 4", "rate: 4, leaves: {share: 1}", 3, 'exactly one of "waiting", "reading"', id="leaves"),
         pytest.param("rate: 4", "rate: 4, leaves: {reading: 1}", 3, "user chat gets all words at once", id="reading"),

@@ -73,6 +73,7 @@ def test_the_schema_of_a_scenario_sees_a_typo_and_knows_the_metrics(text: str):
 
 LOADS = [
     "{user: chat, rate: 4}",
+    "{user: {chat: 0.5, stream: 0.5}, rate: 4}",
     "{user: chat, rate: {start: 2, end: 20}, arrivals: {cv: 2}}",
     "{user: chat, rate: {mean: 5, amplitude: 2, period: 60}, users: 3}",
     "{user: chat, arrivals: {trace: rush.csv}}",
@@ -90,7 +91,13 @@ def test_the_schema_of_a_scenario_knows_every_kind_of_load(load: str):
 
 
 @pytest.mark.parametrize(
-    "load", ["{user: chat, rate: fast}", "{user: chat, rate: {start: 2}}", "{user: chat, users: 0}"]
+    "load",
+    [
+        "{user: chatter, rate: 4}",
+        "{user: chat, rate: fast}",
+        "{user: chat, rate: {start: 2}}",
+        "{user: chat, users: 0}",
+    ],
 )
 def test_the_schema_of_a_scenario_sees_what_is_no_load(load: str):
     data = yaml.safe_load(f"about: x\nload: {load}\nphases: [{{name: a, seconds: 2}}]\n")

@@ -3,6 +3,7 @@
 import gc
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -241,6 +242,17 @@ def test_a_journal_on_virtual_time_knows_no_connections(rehearse: Rehearse):
     assert {row["peer"] for row in rundir.rows(found.run.journal)} == {0}
     assert found.figures["connections"] is None
     assert json.dumps(found.summary)
+
+
+def test_a_mix_of_users_is_asked_each_in_its_way(rehearse: Rehearse):
+    found = rehearse("user: {chat: 0.3, stream: 0.3, batch: 0.2, messages_stream: 0.2}, prompts: 2", seconds=10)
+
+    asked = {sample.request_id: sample for sample in found.run.samples_of("default")}
+    attempts = Counter(row["request_id"] for row in found.run.journal_of("default"))
+    kinds = Counter((attempts[name], sample.first_delta is not None) for name, sample in asked.items())
+    assert found.figures["outcomes"] == {"complete": 49}
+    assert set(kinds) == {(1, False), (1, True), (2, False)}
+    assert (found.summary["verdict"], found.summary["findings"]) == ("pass", [])
 
 
 def test_a_rehearsal_that_is_over_is_forgotten(rehearse: Rehearse):
