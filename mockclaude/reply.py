@@ -114,7 +114,8 @@ def _events(
     ask: Ask, script: Script, usage: wire.Usage, step: int | None, draw: Draw, ttft: float, pace: float
 ) -> Iterator[Chunk]:
     """The head goes out when generation starts; TTFT counts to the first content delta."""
-    padding, cuts = draw.rng("padding"), draw.rng("deltas")
+    padding = draw.rng("padding")
+    cuts = draw.rng("deltas") if step is None else padding  # with a step nothing is cut by chance
     begun = usage._replace(output=min(usage.output, padding.randint(1, 8)), thinking=None, server_tools=None)
     opening = wire.message(ask.model.id, draw.message_id, [], wire.UNDECIDED, begun)
     due, made = 0.0, 0
