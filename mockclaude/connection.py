@@ -48,6 +48,10 @@ class Line:
         """Whether what is written now goes out: the other side has kept up with reading."""
         return not (self._flow.write_paused or self._transport.is_closing())
 
+    def unnoticed(self) -> None:
+        """Tell nobody any more."""
+        self.lost = nobody
+
     def write(self, data: bytes) -> None:
         """Send one chunk."""
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from mockclaude import wire
 
+ID_BYTES = 20
+"""More than the 22 letters of an id can tell apart."""
+
 
 class Draw(NamedTuple):
     """What decides a request's fate: the server's seed, the request's digest, and how many like it came before.
@@ -23,15 +26,18 @@ class Draw(NamedTuple):
 
     def rng(self, purpose: str) -> random.Random:
         """The numbers for `purpose`, the same in every run and whatever else the server does."""
-        key = f"{self.seed}/{self.ordinal}/{purpose}/".encode() + self.digest
-        return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()))
+        return random.Random(self._number(purpose, 8))
 
     @property
     def request_id(self) -> str:
         """The `request-id` of the answer."""
-        return wire.identifier("req_011C", 20, self.rng("request-id" + "-stream" * self.stream))
+        return wire.spelled("req_011C", 20, self._number("request-id" + "-stream" * self.stream, ID_BYTES))
 
     @property
     def message_id(self) -> str:
         """The id of the message."""
-        return wire.identifier("msg_01", 22, self.rng("message-id"))
+        return wire.spelled("msg_01", 22, self._number("message-id", ID_BYTES))
+
+    def _number(self, purpose: str, size: int) -> int:
+        key = f"{self.seed}/{self.ordinal}/{purpose}/".encode() + self.digest
+        return int.from_bytes(hashlib.blake2b(key, digest_size=size).digest())

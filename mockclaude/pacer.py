@@ -20,8 +20,9 @@ from mockclaude.clock import Clock
 
 GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer."""
-COARSE = 0.001
-"""Seconds. A timer that fires too early belongs to a loop that counts milliseconds (uvloop): the next is due then."""
+SLACK = 0.0005
+"""Seconds. A timer that fires too early belongs to a loop that rounds to milliseconds (uvloop): it is asked for so much
+more, lest it be asked again and again within one."""
 FORGOTTEN = 64
 """How many who left may stand in the heap beyond as many as have not."""
 
@@ -46,6 +47,7 @@ class Pacer:
         self._heap: list[tuple[float, int, Paced]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._alarm = 0.0
+        self._slack = 0.0
         self._turns = 0
         self._gone = 0
 
@@ -93,12 +95,14 @@ class Pacer:
             else:
                 self._gone -= 1
             early = False
-        self._arm(now + COARSE if early else 0.0)
+        if early and self._heap:
+            self._slack = SLACK
+        self._arm()
 
-    def _arm(self, earliest: float = 0.0) -> None:
+    def _arm(self) -> None:
         if not self._heap:
             return
-        when = max(self._heap[0][0], earliest)
+        when = self._heap[0][0] + self._slack
         if self._timer is not None:
             if self._alarm <= when:
                 return

@@ -160,25 +160,26 @@ class Answer(Response):
         line = connection.line(scope)
         stream = Stream(self._slot, line)
         self._slot.on_drop = stream.leave
-        with _noticed(stream.leave, line, receive):
-            try:
-                with contextlib.suppress(OSError):
-                    await self._granted(stream)
-                    if self._slot.refused is not None:
-                        await self._refuse(self._slot.refused)(scope, receive, send)
-                    elif self._slot.reply is not None:
-                        await self._send(self._slot.reply, stream, scope, send)
-            except Left:
-                await Silence()(scope, receive, send)
-            except Exception:  # nobody left: the journal must not say so
-                log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
-                self._slot.attempt.status = self._slot.attempt.status or 500
-                self._slot.fail()
-                raise
-            finally:
-                self._pacer.forget(stream)
-                self._slot.leave()
-                self._slot.on_drop = connection.nobody
+        unnoticed = _notice(stream.leave, line, receive)
+        try:
+            with contextlib.suppress(OSError):
+                await self._granted(stream)
+                if self._slot.refused is not None:
+                    await self._refuse(self._slot.refused)(scope, receive, send)
+                elif self._slot.reply is not None:
+                    await self._send(self._slot.reply, stream, scope, send)
+        except Left:
+            await Silence()(scope, receive, send)
+        except Exception:  # nobody left: the journal must not say so
+            log.exception("attempt %d: the mock itself failed", self._slot.attempt.n)
+            self._slot.attempt.status = self._slot.attempt.status or 500
+            self._slot.fail()
+            raise
+        finally:
+            unnoticed()
+            self._pacer.forget(stream)
+            self._slot.leave()
+            self._slot.on_drop = connection.nobody
 
     async def _granted(self, stream: Stream) -> None:
         """Wait for the slot, or for the place in the queue to be lost."""
@@ -228,24 +229,16 @@ class Answer(Response):
         return [*self._raw, (b"content-length", str(length).encode())]
 
 
-@contextlib.contextmanager
-def _noticed(leave: Callable[[], None], line: connection.Line | None, receive: Receive) -> Iterator[None]:
-    """Call `leave` when the client has left: its line says so or, without one, `receive`."""
+def _notice(leave: Callable[[], None], line: connection.Line | None, receive: Receive) -> Callable[[], object]:
+    """Have `leave` called when the client leaves: its line says so or, without one, `receive`. How to end that."""
     if line is None:
         gone = asyncio.get_running_loop().create_task(_departure(receive))
         gone.add_done_callback(lambda _: leave())
-        try:
-            yield
-        finally:
-            gone.cancel()
-        return
+        return gone.cancel
     line.lost = leave
     if line.closed:
         leave()
-    try:
-        yield
-    finally:
-        line.lost = connection.nobody
+    return line.unnoticed
 
 
 async def _departure(receive: Receive) -> None:

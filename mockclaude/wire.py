@@ -188,6 +188,15 @@ def identifier(prefix: str, length: int, rng: random.Random) -> str:
     return prefix + "".join(rng.choices(BASE58, k=length))
 
 
+def spelled(prefix: str, length: int, number: int) -> str:
+    """An id as `identifier` makes it, of a large number instead of chance: every answer has two."""
+    letters = []
+    for _ in range(length):
+        number, letter = divmod(number, 58)
+        letters.append(BASE58[letter])
+    return prefix + "".join(letters)
+
+
 def message(
     model: str,
     message_id: str,
