@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
+from loadtests import annotations
 from loadtests.errors import CannotRun, Interrupted, LoadtestsError
 
 
@@ -25,6 +26,8 @@ def main() -> None:
     except (LoadtestsError, Interrupted) as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
         print(f"loadtests: {error}", file=sys.stderr, flush=True)
+        if isinstance(error, CannotRun) and os.environ.get("GITHUB_ACTIONS") == "true":
+            print(annotations.could_not_run(str(error), getattr(error, "where", "")), file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         print(f"loadtests: {error.name} is not installed; type: pip install 'mockclaude[all]'", file=sys.stderr)

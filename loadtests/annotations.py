@@ -13,6 +13,13 @@ def error(title: str, message: str) -> str:
     return f"::error title={_property(title)}::{_message(message)}"
 
 
+def could_not_run(message: str, where: str = "") -> str:
+    """The annotation of what kept a run from starting; `where` may be `file:line`, and then it stands there."""
+    file, _, line = where.rpartition(":")
+    place = f"file={_property(file)},line={line}," if file and line.isdigit() else ""
+    return f"::error {place}title={_property('loadtests: could not run')}::{_message(message)}"
+
+
 def _message(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

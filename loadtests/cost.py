@@ -7,8 +7,6 @@ is what gives a retry storm its price.
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 
-import genai_prices
-
 from loadtests.sample import Row, Sample
 
 
@@ -62,6 +60,8 @@ def _share_got(sample: Sample, attempts: Sequence[Row]) -> float:
 
 @functools.lru_cache(maxsize=100_000)
 def _dollars(model: str, prompt: int, output: int, cached: int, written: int) -> float | None:
+    import genai_prices  # takes a fifth of a second, which `--help` need not pay
+
     usage = genai_prices.Usage(
         input_tokens=prompt, output_tokens=output, cache_read_tokens=cached, cache_write_tokens=written
     )

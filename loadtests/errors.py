@@ -24,6 +24,7 @@ class ScenarioError(CannotRun):
     """`where` is `file:line` or the `--set` that is wrong; the message says what was got and what was expected."""
 
     def __init__(self, where: str, message: str) -> None:
+        self.where = where
         super().__init__(f"{where}: {message}")
 
 

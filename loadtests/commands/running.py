@@ -5,18 +5,22 @@ import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from loadtests import between, client, display, runner
 from loadtests import target as targets
 from loadtests.commands import joining, rehearsing
 from loadtests.commands.options import (
+    Aimed,
+    AllowRemote,
     Assignments,
     Clock,
     Gates,
+    ItsKey,
+    ItsMock,
+    ItsToxiproxy,
+    IWillPay,
     Json,
     Junit,
     Markdown,
@@ -38,8 +42,6 @@ from loadtests.scenario import ClockName, Scenario
 from loadtests.target import Aim
 from loadtests.vigil import Vigil
 
-AIMED = "Load this gateway in place of ours: its URL, a file that says how it is spoken to, or an example's name."
-
 
 def run(
     name: NameOrFileOrNone = None,
@@ -56,14 +58,12 @@ def run(
     junit: Junit = None,
     markdown: Markdown = None,
     as_json: Json = False,
-    target: Annotated[str | None, typer.Option(metavar="URL|FILE|NAME", help=AIMED)] = None,
-    mock: Annotated[str | None, typer.Option(metavar="URL", help="The mock that the target speaks to.")] = None,
-    toxiproxy: Annotated[
-        str | None, typer.Option(metavar="URL", help="A Toxiproxy that runs already, with the hops of the scenario.")
-    ] = None,
-    api_key: Annotated[str, typer.Option(help="The target's key, sent as X-API-Key.")] = client.KEY,
-    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow another machine as target.")] = False,
-    i_will_pay: Annotated[bool, typer.Option("--i-will-pay", help="Allow api.anthropic.com as target.")] = False,
+    target: Aimed = None,
+    mock: ItsMock = None,
+    toxiproxy: ItsToxiproxy = None,
+    api_key: ItsKey = client.KEY,
+    allow_remote: AllowRemote = False,
+    i_will_pay: IWillPay = False,
 ) -> None:
     """Run a scenario: start the stack, send the load, judge what happened."""
     if worker is not None:

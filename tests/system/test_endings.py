@@ -22,6 +22,16 @@ def test_a_typo_is_one_clear_line_and_nothing_starts(loadtests, tmp_path: Path):
     assert not command.run.exists()
 
 
+def test_on_github_a_typo_is_shown_where_it_stands(loadtests, tmp_path: Path):
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text("about: x\nload: {user: chat, rat: 4}\nphases:\n  - {name: all, seconds: 2}\n")
+
+    command = loadtests("run", str(scenario), env={"GITHUB_ACTIONS": "true"})
+
+    assert command.end(30) == 2
+    assert f"\n::error file={scenario},line=2,title=loadtests%3A could not run::{scenario}:2: " in command.output()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
