@@ -8,7 +8,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from loadtests.gates import ADJUSTED, BATCHES, DISTRIBUTIONS, QUANTILES
+from loadtests.gates import ADJUSTED, BATCHES, BREAKPOINT, DISTRIBUTIONS, QUANTILES
 from loadtests.sample import Row
 from loadtests.scenario import Span
 
@@ -22,6 +22,7 @@ FEWEST_LOOKS = 2
 OF_OTHERS = ("dispatch_lag", "queue_wait")  # its own lag, and what the mock says
 MEASURED = [name for name in (*DISTRIBUTIONS, *ADJUSTED) if name not in OF_OTHERS]
 FROM_TIMES = ("goodput", "goodput_ratio", "goodput_rate", *BATCHES)
+PARTS_FROM_TIMES = {"cost": ("tokens_per_good", "usd_per_good"), "breakpoint": BREAKPOINT}
 
 
 def figures(events: Sequence[Row], spans: Sequence[Span]) -> Row:
@@ -47,7 +48,8 @@ def untold(row: Row) -> Row:
     """A phase of summary.json without what the generator was to measure; what it did and what others saw stays."""
     nothing: Row = {**dict.fromkeys(QUANTILES), "n": 0}
     blank = {name: {part: nothing[part] for part in row[name]} for name in MEASURED}
-    return {**row, **blank, **dict.fromkeys(FROM_TIMES)}
+    parts = {name: {**row[name], **dict.fromkeys(parts)} for name, parts in PARTS_FROM_TIMES.items()}
+    return {**row, **blank, **parts, **dict.fromkeys(FROM_TIMES)}
 
 
 def doubtful_clocks(events: Sequence[Row]) -> Iterator[str]:

@@ -78,6 +78,7 @@ def test_what_could_not_be_measured_is_not_told():
     assert (row["e2e"]["p50"], row["goodput"]) == (4.0, 0)
     assert all(told[name]["p50"] is None and told[name]["n"] == 0 for name in ("e2e", "ttft", "service_time"))
     assert (told["goodput"], told["goodput_ratio"]) == (None, None)
+    assert (told["cost"]["usd_per_good"], set(told["breakpoint"].values())) == (None, {None})
     assert told["dispatch_lag"]["max"] == 3.0
     assert (told["offered"], told["outcomes"]) == (1, {"complete": 1})
     assert told.keys() == row.keys()
