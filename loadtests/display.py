@@ -200,10 +200,9 @@ def show_summary(console: Console, summary: Row, run: RunDir, scenario: Scenario
         console.print(f"reason: {reason}", soft_wrap=True, markup=False)
     for told in summary["steered"]:
         console.print(f"by hand: {told}", soft_wrap=True, markup=False)
-    verdict = summary["verdict"]
-    console.print(
-        f"\n{summary['scenario']}: [bold {COLOURS[verdict]}]{verdict}[/]   report: {run.report}", soft_wrap=True
-    )
+    verdict, steered = summary["verdict"], ", steered by hand" if summary["steered"] else ""
+    told = f"[bold {COLOURS[verdict]}]{verdict}[/]{steered}"
+    console.print(f"\n{summary['scenario']}: {told}   report: {run.report}", soft_wrap=True)
 
 
 def before_after(summary: Row, judged: Sequence[str], *, wide: bool = True) -> Table:

@@ -31,6 +31,7 @@ NOTICE = 0.3
 """Seconds from the word until the rate changes: by then every process that sends has heard of it."""
 SCHEDULED = 20_000
 """Requests of a schedule that are worked out in a second."""
+JUDGED_WITHIN = 60.0
 SAVED = "saved"
 FAULT, CAPACITY, TOXIC = "fault ", "capacity", "toxic "
 """What the names of windows begin with."""
@@ -121,6 +122,8 @@ class Hand:
             raise Refused(f"{scenario.load.users} users who wait for their answers have no rate")
         before = rate.total(scenario.stretches(byhand.paces(notes)))
         at = round(self._watch.t + NOTICE + before / SCHEDULED, 3)
+        if at >= scenario.seconds:
+            raise Refused(f"the schedule ends at {scenario.seconds:g} s, before the rate could change")
         paces = [*byhand.paces(notes), (at, asked.factor)]
         if (requests := rate.total(scenario.stretches(paces))) > MOST_REQUESTS:
             raise Refused(f"that makes {requests:,.0f} requests, expected at most {MOST_REQUESTS:,}")
@@ -261,7 +264,10 @@ class Hand:
 def _judge(run: RunDir) -> str:
     """The verdict of a run's folder. Raises Refused when it cannot be judged."""
     command = [sys.executable, "-P", "-m", "loadtests", "report", str(run.path.resolve()), "--json"]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=JUDGED_WITHIN)
+    except subprocess.TimeoutExpired:
+        raise Refused(f"the run is saved in {run.path}, but was not judged within {JUDGED_WITHIN:g} s") from None
     try:
         return str(json.loads(finished.stdout)["verdict"])
     except ValueError:

@@ -98,7 +98,7 @@ class Watch:
             "start": self.start,
             "state": self.state,
             "t": round(self.t, 2),
-            "trouble": self.trouble,
+            "trouble": self._died or self.trouble,
             "faults": dict(self.live.now.faults) if self.live.now else {},
             "windows": byhand.windows(self.notes, self.t),
             "marks": byhand.marks(self.notes),
@@ -116,6 +116,7 @@ class Watch:
         self.notes: list[Note] = []
         self._samples, self._events = Tail(self.run.samples), Tail(self.run.events)
         self._looked = 0.0
+        self._died: str | None = None
         self._suffix = ""
         self._over: float | None = None
 
@@ -140,6 +141,8 @@ class Watch:
                 self._suffix = str(row["suffix"]).removeprefix(".")
             elif row["event"] == "ended":
                 self._rest("ended")
+            elif row["event"] == "died":
+                self._died = str(row["message"])
         for row in self._samples.new_rows():
             sample = Sample.from_row(row)
             if sample.request_id.partition(".")[2] == self._suffix:  # a worker may send the last of an earlier start

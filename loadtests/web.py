@@ -32,7 +32,7 @@ ASSETS = {
     "uplot.js": "vendor/uPlot.iife.min.js",
 }
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 LEADS_HERE = b'<script src="./control-room/tab.js" defer></script></body>'
@@ -125,6 +125,7 @@ def _page(watch: Watch, hand: Hand) -> str:
         scenario=about.name,
         variant=watch.plan.variant,
         about=scenario.about,
+        waiting=scenario.load.users if scenario.load.waits else None,
         choices=byhand.CHOICES,
         wires=byhand.WIRES,
         ways=[(hop, byhand.WAYS.get(hop, hop)) for hop in hand.wires.hops] if hand.wires else [],

@@ -161,6 +161,7 @@ def test_the_summary_says_verdict_reason_and_both_figures(run: RunDir, small: Sc
         "error_ratio < 0.01",
         "[odd]",
         "by hand: naive: at 4.9 s: 529 overloaded",
+        "small: fail, steered by hand",
     ):
         assert word in text
     assert ("30,960" in text) == (width == 160)
