@@ -159,3 +159,35 @@ async def test_a_connection_that_does_not_come_about_is_given_up(seconds: float 
             answer = await ask(caller, "hello")
 
     assert answer.json()["error"]["type"] == outcome
+
+
+@pytest.mark.parametrize("client", ["shared", "per_request"])
+async def test_the_journal_and_the_lines_agree_id_by_id_though_connections_break(client: str):
+    """Those that break when they have been answered, in the middle or before a byte; and callers who leave."""
+    broken = [
+        {"name": "cut", "how": "rst", "share": 0.2},
+        {"name": "cut", "how": "fin", "share": 0.2},
+        {"name": "cut", "after": 0, "how": "rst", "share": 0.2},
+        {"name": "hang", "seconds": 0.1, "share": 0.2},
+        {"name": "truncate", "share": 0.2},
+        {"name": "status", "code": 529, "share": 0.2},
+    ]
+
+    async def asked(caller: httpx2.AsyncClient, n: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.15 if n % 4 == 0 else 30):
+                await ask(caller, f"{n}", "/chat/stream" if n % 2 else "/chat")
+
+    with MockClaude(seed=1, latency=SLOW, faults=broken) as mock:
+        async with gateway(mock, client=client, breaker=None, backoff={"base": 0.01, "cap": 0.02}) as (
+            caller,
+            lines,
+        ):
+            for turn in range(3):
+                await asyncio.gather(*(asked(caller, 10 * turn + n) for n in range(10)))
+        journal = mock.journal()
+
+    told = [line["request_id"] for line in lines.attempts for _ in range(line["sends"])]
+    assert sorted(told) == sorted(record["request_id"] for record in journal)
+    assert len(journal) > 30
+    assert len({line["outcome"] for line in lines.attempts}) >= 4
