@@ -1,5 +1,6 @@
 """What we add to Locust: our options, the spend guard, our metrics as rows of its statistics."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,9 +60,14 @@ def keep_aggregated_clean(environment: Environment, **_: Any) -> None:
 
 def allow(environment: Environment, url: str) -> str:
     """`url` when this process may load it. Raises CannotRun."""
+    return permission(environment)(url)
+
+
+def permission(environment: Environment) -> Callable[[str], str]:
+    """What this process may load, by the options that it has at this moment: a master's are laid on its workers'."""
     options = environment.parsed_options
-    allow_remote = bool(options and options.allow_remote)
-    return spend_guard.check(url, allow_remote=allow_remote, i_will_pay=bool(options and options.i_will_pay))
+    allow_remote, i_will_pay = bool(options and options.allow_remote), bool(options and options.i_will_pay)
+    return functools.partial(spend_guard.check, allow_remote=allow_remote, i_will_pay=i_will_pay)
 
 
 def show(environment: Environment, name: str, sample: Sample) -> None:

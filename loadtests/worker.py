@@ -32,6 +32,7 @@ class Worker:
         self._heard: Queue[tuple[str, dict[str, Any]]] = Queue()
         self._rotation: Rotation | None = None
         self._batch = Batch()
+        self._allow = hooks.permission(environment)
         for kind in (SHARE, GO):
             runner.register_message(kind, self._hear)
         runner.register_message(IN_ROTATION, self._turn)
@@ -47,7 +48,7 @@ class Worker:
         gevent.sleep(caller.FOREVER)
 
     def _send(self, job: Job) -> None:
-        hooks.allow(self._environment, job.plan.gateway)
+        self._allow(job.plan.gateway)
         ledger = Ledger(job.plan.variant, job.program, self._batch.write)
         ledger.note("calibrated", t=0.0, **known.prove(calibration.measure)._asdict())
         dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))

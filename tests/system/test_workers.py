@@ -1,6 +1,9 @@
 """One load from several processes: nothing is lost or sent twice, the clocks agree, and a worker that dies is named."""
 
 import itertools
+import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadtests.crew import LOCUST, worker_command, worker_environment
+from loadtests.plan import VARIABLE, Plan
 from loadtests.rundir import RunDir
 from loadtests.sample import Sample
 
@@ -160,3 +165,24 @@ def test_a_load_from_workers_is_a_load_on_the_real_clock(loadtests):
 
     assert command.end(60) == 2
     assert "virtual time is one process" in command.output()
+
+
+def test_a_worker_loads_another_machine_only_by_its_own_leave(tmp_path: Path):
+    """What the master may is no permission for a machine that joins it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    files = [written(tmp_path, seconds=2), *(str(tmp_path / name) for name in ("samples.jsonl", "events.jsonl"))]
+    Plan(files[0], "default", 1, "http://192.0.2.1", "http://127.0.0.1:9", "k", *files[1:]).write(
+        tmp_path / "plan.json"
+    )
+    master = [*LOCUST, "--headless", "--allow-remote", "--master", "--master-bind-host", "127.0.0.1"]
+    command = [sys.executable, "-m", *master, "--master-bind-port", str(port), "--expect-workers", "1"]
+    leader = subprocess.Popen(command, env={**os.environ, VARIABLE: str(tmp_path / "plan.json")})
+    env = {**os.environ, **worker_environment("load worker 1", str(tmp_path))}
+    follower = subprocess.Popen(worker_command("127.0.0.1", port), env=env)
+
+    assert leader.wait(60) == 3
+    assert follower.wait(20) == 0
+    events = [json.loads(line) for line in Path(files[2]).read_text().splitlines()]
+    (died,) = (event for event in events if event["event"] == "died")
+    assert died["message"].startswith("the load worker 1 could not go on: target: 192.0.2.1 is not this machine")
