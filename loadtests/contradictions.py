@@ -36,6 +36,7 @@ def find(samples: Sequence[Sample], attempts_of: Mapping[str, Sequence[Row]], *,
     rules: dict[str, Callable[[Sample, Sequence[Row]], str | None]] = {
         "told of other tokens than Claude produced for them": _many_tokens if many else _tokens,
         "complete though no attempt of theirs was answered": _answered_by_nobody,
+        "complete though what Claude said to them broke off": _whole_from_a_part,
         "failed though Claude answered every attempt of theirs whole and in time": _lost_on_the_way,
         "blamed a refusal on Claude that it never gave": _never_turned_away,
         "had their first words before Claude said any": _too_early,
@@ -70,6 +71,13 @@ def _answered_by_nobody(sample: Sample, attempts: Sequence[Row]) -> str | None:
     if sample.outcome != "complete" or 200 in statuses:
         return None
     return f"complete, the journal has {_either(statuses)}"
+
+
+def _whole_from_a_part(sample: Sample, attempts: Sequence[Row]) -> str | None:
+    answered = [attempt for attempt in attempts if attempt["status"] == 200]
+    if sample.outcome != "complete" or not answered or any(attempt["outcome"] != "fault" for attempt in answered):
+        return None
+    return f"complete, the journal has {_either([attempt['fault'] for attempt in answered])}"
 
 
 def _lost_on_the_way(sample: Sample, attempts: Sequence[Row]) -> str | None:

@@ -41,6 +41,12 @@ def found(sample: Sample, *attempts: dict[str, Any], many: bool = False) -> list
             id="answered by nobody",
         ),
         pytest.param(
+            asked(got=0),
+            [attempt(outcome="fault", fault="cut"), attempt(**REFUSED)],
+            "1 request complete though what Claude said to them broke off: r1 complete, the journal has cut",
+            id="whole from a part",
+        ),
+        pytest.param(
             asked("truncated", error="no [DONE]"),
             [attempt()],
             "1 request failed though Claude answered every attempt of theirs whole and in time: "
@@ -74,6 +80,7 @@ def test_a_difference_is_told_with_both_sides(sample: Sample, attempts: list[dic
         pytest.param(asked(), [], id="kept by the gateway"),
         pytest.param(asked("shed", got=0), [], id="shed by the gateway"),
         pytest.param(asked("timeout", got=0), [attempt(outcome="left")], id="the caller gave up"),
+        pytest.param(asked(), [attempt(fault="cut", outcome="fault"), attempt()], id="tried again after a cut"),
         pytest.param(asked("truncated", got=0), [attempt(fault="cut", outcome="fault")], id="Claude cut it"),
         pytest.param(asked("failed", got=0), [attempt(ended=2.1)], id="the gateway had given up when Claude answered"),
         pytest.param(asked("failed", got=0), [attempt(), attempt(**REFUSED)], id="one of its prompts was refused"),
