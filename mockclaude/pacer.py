@@ -20,6 +20,8 @@ from mockclaude.clock import Clock
 
 GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer."""
+STEP = 2 * GRAIN
+"""Seconds from one look to the next at the soonest: who is due but for a rounding must not be looked at for ever."""
 SLACK = 0.0005
 """Seconds. A timer that fires too early belongs to a loop that rounds to milliseconds (uvloop): it is asked for so much
 more, lest it be asked again and again within one."""
@@ -82,7 +84,7 @@ class Pacer:
         if again is not None:
             self._turns += 1
             paced.turn = self._turns
-            heapq.heappush(self._heap, (again, self._turns, paced))
+            heapq.heappush(self._heap, (max(again, now + STEP), self._turns, paced))
 
     def _fire(self) -> None:
         self._timer = None

@@ -3,7 +3,7 @@
 import asyncio
 
 from mockclaude.clock import Clock
-from mockclaude.pacer import FORGOTTEN, Pacer
+from mockclaude.pacer import FORGOTTEN, GRAIN, STEP, Pacer
 
 
 class Train:
@@ -17,7 +17,7 @@ class Train:
         self._breaks = breaks
 
     def look(self, now):
-        self.looks.append(round(now, 6))
+        self.looks.append(round(now, 4))
         if len(self.looks) == self._breaks:
             raise ZeroDivisionError
         return self._times.pop(0) if self._times else None
@@ -44,6 +44,26 @@ async def test_what_is_late_makes_nothing_after_it_late():
     await asyncio.sleep(10)
 
     assert train.looks == [0.0, 0.0, 1.0, 1.0, 2.0]
+
+
+async def test_who_is_never_done_by_a_rounding_lets_time_go_on():
+    """A clock that counts in grains shows a moment up to a grain before it is due."""
+
+    class Rounded:
+        turn, looks = 0, 0
+
+        def look(self, now):
+            self.looks += 1
+            return now + 0.9 * GRAIN if now < 1 and self.looks < 1_000_000 else None
+
+    pacer, rounded, other = Pacer(Clock()), Rounded(), Train(0.001)
+
+    pacer.go(rounded)
+    pacer.go(other)
+    await asyncio.sleep(0.002)
+
+    assert other.looks == [0.0, 0.001]
+    assert rounded.looks <= 0.002 / STEP + 1
 
 
 async def test_nobody_suffers_from_anothers_failure():
