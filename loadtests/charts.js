@@ -1,7 +1,7 @@
 // What all our charts have: phases shaded, faults and marks with their names, SLO lines, and how values are written.
 "use strict";
 const charts = (() => {
-  const FONT = "system-ui, sans-serif", LANES = 4;
+  const FONT = "system-ui, sans-serif";
   const seconds = (v) => (v < 0.1 && v > 0 ? `${(v * 1000).toFixed(0)} ms` : `${v.toFixed(v < 10 ? 2 : 1)} s`);
   const plain = (v) => (Number.isInteger(v) ? `${v}` : v.toFixed(1));
   const highest = (values) => values.reduce((top, v) => (v > top ? v : top), 0);
@@ -71,14 +71,14 @@ const charts = (() => {
     ctx.lineWidth = px;
   }
 
-  function annotate(u, { faults, marks }, limits) {
+  function annotate(u, { faults, marks }, limits, lanes = 4) {
     drawing(u, (ctx, box, px) => {
       for (const mark of marks) {
         const at = u.valToPos(mark.at, "x", true);
         if (at >= box.left && at <= box.right) rule(ctx, [at, box.top], [at, box.bottom], color("blue"), [4 * px, 3 * px]);
       }
       const named = [...faults.map((f) => [f.start, f.label, "fault-line"]), ...marks.map((m) => [m.at, m.label, "blue"])];
-      nameAll(u, ctx, box, px, named.sort((a, b) => a[0] - b[0]));
+      nameAll(u, ctx, box, px, named.sort((a, b) => a[0] - b[0]), Array(lanes).fill(-Infinity));
       for (const [name, limit] of limits) {
         const y = u.valToPos(limit, "y", true), text = `SLO ${name.toUpperCase()} ${+limit.toFixed(2)} s`;
         rule(ctx, [box.left, y], [box.right, y], color("ink"), [6 * px, 4 * px]);
@@ -89,8 +89,7 @@ const charts = (() => {
   }
 
   // Names stand in lanes below each other, none upon another. One without room is left out: the text has it.
-  function nameAll(u, ctx, box, px, named) {
-    const lanes = Array(LANES).fill(-Infinity);
+  function nameAll(u, ctx, box, px, named, lanes) {
     for (const [at, whole, name] of named) {
       const text = shortened(ctx, whole, box.right - box.left - 4 * px);
       const width = ctx.measureText(text).width;

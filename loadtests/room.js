@@ -166,7 +166,7 @@
       ],
       cursor: { sync: { key: "room" }, y: false, drag: { x: false, y: false }, points: { size: 7, fill: (u, i) => color(chosen[i - 1][2]) } },
       legend: { markers: { fill: () => "transparent", dash: (u, i) => (chosen[i - 1] && chosen[i - 1][3] ? "dashed" : "solid"), width: 2 } },
-      hooks: { drawClear: [(u) => shade(u, source())], draw: [(u) => annotate(u, source(), kind === "latency" ? limits : [])] },
+      hooks: { drawClear: [(u) => shade(u, source())], draw: [(u) => annotate(u, source(), kind === "latency" ? limits : [], kind === "load" ? 4 : 2)] },
     };
   }
 

@@ -66,8 +66,9 @@ class Watch:
         self._read()
         if self.state in ("starting", "running"):
             self._rest("stopped")
-            told = f"the load was stopped by hand at {self.t:.1f} s, before its end"
-            self.run.note(self.plan.variant, "interrupted", message=told)
+            if self._died is None:
+                told = f"the load was stopped by hand at {self.t:.1f} s, before its end"
+                self.run.note(self.plan.variant, "interrupted", message=told)
 
     def forever(self) -> None:
         """Look again and again; a greenlet of its own."""
