@@ -61,7 +61,9 @@ class OpenLoop:
             left = list(self._asking)
             for visit in left:
                 visit.cancel()  # what it asks still ends in a sample: aborted
-            await asyncio.gather(*left, return_exceptions=True)
+            for ended in await asyncio.gather(*left, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
 
     async def _visit(self, first: Arrival, crowd: Crowd) -> None:
         coming: Arrival | None = first
