@@ -29,12 +29,6 @@ FORGOTTEN = 64
 """How many who left may stand in the heap beyond as many as have not."""
 
 
-def is_due(at: float, now: float) -> bool:
-    """Whether what is due `at` is due now: the one word for it. What two sums, rounded differently, call due and not
-    due would be looked at for ever on a loop whose time stands still meanwhile."""
-    return at <= now + GRAIN
-
-
 class Paced(Protocol):
     """What is looked at. `turn` is the pacer's own: 0 while it stands nowhere."""
 
@@ -96,7 +90,7 @@ class Pacer:
         self._timer = None
         now = self.clock.now()
         early = True
-        while self._heap and is_due(self._heap[0][0], now):
+        while self._heap and self._heap[0][0] <= now + GRAIN:
             _, turn, paced = heapq.heappop(self._heap)
             if turn == paced.turn:
                 self._look(paced, self.clock.now())

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mockclaude import connection, faults, reply, wire
-from mockclaude.pacer import Pacer, is_due
+from mockclaude.pacer import GRAIN, Pacer
 from mockclaude.reply import Chunk
 from mockclaude.slot import Slot
 
@@ -78,15 +78,13 @@ class Stream:
     def _take(self, now: float) -> tuple[Chunk | None, float]:
         """What has become due, as one chunk, and in how many seconds the next will be."""
         due, attempt = None, self._slot.attempt
-        wait = self._slot.remaining(self._next.at, now)
-        while is_due(now + wait, now) and (not due or len(due.data) < JOINED):
+        while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and (not due or len(due.data) < JOINED):
             if self.ending is None:
                 due = self._next if due is None else due.joined(self._next)
                 if attempt.first_token is None and faults.DELTA in self._next.data:
                     attempt.first_token = now
             if not self._advance():
                 break
-            wait = self._slot.remaining(self._next.at, now)
         return due, wait
 
     def _way_out(self) -> connection.Line | None:

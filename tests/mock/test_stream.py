@@ -1,14 +1,13 @@
 """The sender by itself: what becomes of a reply that fails while it is sent."""
 
 import asyncio
-import math
 
 import pytest
 
 from mockclaude.clock import Clock
-from mockclaude.pacer import GRAIN, Pacer, is_due
+from mockclaude.pacer import Pacer
 from mockclaude.reply import Chunk, Reply
-from mockclaude.stream import Answer, Stream
+from mockclaude.stream import Answer
 
 
 class Held:
@@ -76,15 +75,3 @@ async def test_a_failure_of_the_mock_itself_is_not_taken_for_a_client_that_left(
 
     assert (slot.ends[0], slot.status) == ("fault", 500)
     assert "attempt 7: the mock itself failed" in caplog.text
-
-
-async def test_what_it_says_is_not_due_yet_is_not_due_for_the_pacer_either():
-    now = 16.6
-    slot = Held(iter([Chunk(0.0, b"event: ping\n\n"), Chunk(0.1, b"event: ping\n\n")]))
-    slot.remaining = lambda at, now: math.nextafter(GRAIN, 1.0)  # more than that, but not where it is added to the time
-    stream = Stream(slot, None)
-    stream.begin(slot.reply.run)
-
-    again = stream.look(now)
-
-    assert again is None or not is_due(again, now)
