@@ -114,17 +114,20 @@ class Support(users.StreamUser):
 def test_locusts_own_options_work_from_the_command_line_a_file_and_the_environment(tmp_path: Path):
     (tmp_path / "ours.py").write_text(OURS)
     (tmp_path / "locust.conf").write_text("users = 2\nspawn-rate = 2\nrun-time = 3s\nmax-tokens = 77\n")
-    outputs = ["--html", "page.html", "--csv", "out", "--tags", "long"]
+    outputs = ["--html", "page.html", "--csv", "out", "--json-file", "all", "--tags", "long"]
 
     with Misbehaving(lambda name: well) as server:
         done = locust(*outputs, locustfile=tmp_path / "ours.py", cwd=tmp_path, env={"LOCUST_HOST": server.url})
 
-    rows = rows_of(tmp_path / "out")
+    rows = {
+        (row["method"], row["name"]): row["num_requests"] for row in json.loads((tmp_path / "all.json").read_text())
+    }
     assert done.returncode == 0, done.stderr
-    assert count(rows, "TTFT", "long") == count(rows, "POST", "long") > 2
+    assert rows["TTFT", "long"] == rows["POST", "long"] > 0
     assert ("POST", "short") not in rows
     assert {(asked.path, json.loads(asked.body)["max_tokens"]) for asked in server.asked} == {("/chat/stream", 77)}
     assert "long complete" in (tmp_path / "page.html").read_text()
+    assert "Aggregated" in (tmp_path / "out_stats.csv").read_text()
 
 
 @pytest.fixture
@@ -183,7 +186,7 @@ def test_the_page_of_an_open_loop_says_what_locusts_user_fields_mean(web_ui, wai
     (tmp_path / "scenario.yaml").write_text(scenario)
     with Misbehaving(lambda name: well) as server:
         paths = [str(tmp_path / name) for name in ("scenario.yaml", "samples.jsonl", "events.jsonl")]
-        plan = Plan(paths[0], "default", 1, server.url, server.url, "k", *paths[1:], alone=True)
+        plan = Plan(paths[0], "default", 1, server.url, server.url, "k", *paths[1:])
         plan.write(tmp_path / "plan.json")
 
         page = web_ui(env={VARIABLE: str(tmp_path / "plan.json")})
