@@ -72,7 +72,7 @@ class Room(NamedTuple):
 
 
 def opened_by(command) -> Room:
-    command.wait_for(lambda: "control room: " in command.output())
+    command.wait_for(lambda: "control room: " in command.output(), seconds=60)
     found = re.search(r"web UI: (\S+)", command.output())
     assert found is not None
     return Room(found[1], command.run)
@@ -166,6 +166,19 @@ def test_a_reload_shows_what_was_there(tab, running: Room):
     wait_for(tab, "document.querySelectorAll('[data-kind=load] canvas').length === 1")
     assert tab.evaluate("document.querySelector('[data-kind=load] .plot').ariaLabel").startswith("Load per second at ")
     assert "running" in text(tab, "#state")
+
+
+def test_locusts_own_form_begins_the_same_run(room: Room):
+    before = room.seen()["start"]
+    asked = {"user_count": 7, "spawn_rate": 3, "host": "http://127.0.0.1:1"}
+
+    answer = requests.post(f"{room.url}/swarm", data=asked, headers={"origin": room.url}, timeout=5)
+
+    assert answer.json()["success"]
+    seen = room.wait_until(lambda seen: seen["state"] == "running" and seen["t"] > 3)
+    assert seen["start"] == before + 1
+    assert set(seen["lines"]["outcomes"]) == {"complete"}
+    assert seen["lines"]["offered"][1:3] == [10, 10]
 
 
 @pytest.mark.parametrize("path", ["/control-room/do/panic", "/swarm", "/stop"])
