@@ -28,7 +28,7 @@ class Record(NamedTuple):
     `fault` names the faults that struck it; `first_token` is when the first content delta of a stream was due. `read`:
     whether the prompt was read, which begins with a slot; of its `input_tokens` the prompt cache then knew
     `cached_input_tokens` and took in `written_input_tokens`. `peer` is the port it came from: the connection. `sent`
-    are the writes of a stream that had text in them.
+    are the writes of a stream that had text in them, `stalled` is how long it waited for a client who did not read.
     """
 
     n: int
