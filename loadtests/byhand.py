@@ -20,6 +20,8 @@ from loadtests.toxics import Harm
 
 EVENT = "by_hand"
 PROGRAM = "control room"
+FAULT, CAPACITY, TOXIC = "fault ", "capacity", "toxic "
+"""What the names of windows begin with."""
 
 Seconds = Annotated[float, Strict(), Gt(0), Le(86_400), Unit("seconds")]
 Percent = Annotated[float, Strict(), Gt(0), Le(100), Unit("percent")]

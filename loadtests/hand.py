@@ -8,13 +8,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import gevent
 from geventhttpclient.response import HTTPParseError
 
 from loadtests import byhand, rate, section
-from loadtests.byhand import Capacity, Clear, Deed, Fault, Heal, Mark, Note, Plain, Rate, Wire
+from loadtests.byhand import CAPACITY, FAULT, TOXIC, Capacity, Clear, Deed, Fault, Heal, Mark, Note, Plain, Rate, Wire
 from loadtests.chaos import ToxiproxyError
 from loadtests.rate import Paces
 from loadtests.rundir import RunDir
@@ -25,7 +25,6 @@ from loadtests.stack import MOCK_SECTIONS
 from loadtests.watch import PATIENCE, Watch
 from loadtests.wires import Wires
 
-Asked = TypeVar("Asked", bound=Deed)
 JSON = {"content-type": "application/json"}
 NOTICE = 0.3
 """Seconds from the word until the rate changes: by then every process that sends has heard of it."""
@@ -33,8 +32,6 @@ SCHEDULED = 20_000
 """Requests of a schedule that are worked out in a second."""
 JUDGED_WITHIN = 60.0
 SAVED = "saved"
-FAULT, CAPACITY, TOXIC = "fault ", "capacity", "toxic "
-"""What the names of windows begin with."""
 
 
 class Refused(Exception):

@@ -103,7 +103,7 @@ class Watch:
             "faults": dict(self.live.now.faults) if self.live.now else {},
             "windows": byhand.windows(self.notes, self.t),
             "marks": byhand.marks(self.notes),
-            "laid": [{"window": note.opens, "told": note.told} for note in byhand.in_force(self.notes, "toxic ")],
+            "laid": [{"window": note.opens, "told": note.told} for note in byhand.in_force(self.notes, byhand.TOXIC)],
             "done": [{"at": note.t, "told": note.told} for note in self.notes],
             "lines": self.live.columns(since),
         }
