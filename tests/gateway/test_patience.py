@@ -23,6 +23,8 @@ async def test_a_step_that_takes_too_long_is_a_timeout_at_its_moment():
 
 
 async def test_each_step_has_its_own_moment_and_only_steps_count():
+    wrong = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: wrong.append(context))
     patience = Patience(now() + 1.0)
 
     for _ in range(5):
@@ -33,6 +35,8 @@ async def test_each_step_has_its_own_moment_and_only_steps_count():
 
     with pytest.raises(TimeoutError), patience:
         await asyncio.sleep(1.1)
+
+    assert wrong == []
 
 
 async def test_a_moment_may_come_nearer():
