@@ -53,6 +53,7 @@ class Stream:
         self._line = line
         self._run: Iterator[Chunk] = iter(())
         self._next = Chunk(0.0, b"")
+        self._chunks = 0
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -81,6 +82,7 @@ class Stream:
         while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and (not due or len(due.data) < JOINED):
             if self.ending is None:
                 due = self._next if due is None else due.joined(self._next)
+                self._chunks += 1
                 if attempt.first_token is None and faults.DELTA in self._next.data:
                     attempt.first_token = now
             if not self._advance():
@@ -111,6 +113,11 @@ class Stream:
     def whole(self) -> bool:
         """Whether all of it has become due, and nothing broke it off."""
         return self.over and self.ending is None
+
+    @property
+    def single(self) -> bool:
+        """Whether all of it was one chunk, whatever else has become due at once on a busy machine."""
+        return self.whole and self._chunks == 1
 
     def fail(self, error: Exception) -> None:
         """Looking failed: that is the mock's own mistake, and the answer's end."""
@@ -196,20 +203,20 @@ class Answer(Response):
             await stream.woken()
             due, stream.due = stream.due, None
             if due is not None:
-                await self._write(due, send, last=stream.whole)
+                await self._write(due, send, last=stream.whole, sized=stream.single)
         if stream.ending is None:
             self._slot.complete()
             return
         if isinstance(stream.ending, faults.Injected):
             said = stream.ending.event(self._request_id, random.Random(self._request_id))
-            await self._write(Chunk(stream.ending.at, said), send, last=True)
+            await self._write(Chunk(stream.ending.at, said), send, last=True, sized=True)
         elif stream.ending.how == "end":
-            await self._write(Chunk(stream.ending.at, b""), send, last=True)
+            await self._write(Chunk(stream.ending.at, b""), send, last=True, sized=True)
         else:
             connection.cut(scope, stream.ending.how)
         self._slot.fail()
 
-    async def _write(self, due: Chunk, send: Send, last: bool) -> None:
+    async def _write(self, due: Chunk, send: Send, *, last: bool, sized: bool) -> None:
         """Send it as ASGI has it; how long that takes is how long the client did not read."""
         attempt, now = self._slot.attempt, self._pacer.clock.now()
         attempt.says(due.text, now)
@@ -217,14 +224,15 @@ class Answer(Response):
             if attempt.first_byte is None:
                 attempt.status = 200
                 attempt.first_byte = now
-                await send({"type": "http.response.start", "status": 200, "headers": self._head(len(due.data), last)})
+                head = self._head(len(due.data) if sized else None)
+                await send({"type": "http.response.start", "status": 200, "headers": head})
             await send({"type": "http.response.body", "body": due.data, "more_body": not last})
         finally:
             attempt.stalled += self._pacer.clock.now() - now
 
-    def _head(self, length: int, last: bool) -> list[tuple[bytes, bytes]]:
+    def _head(self, length: int | None) -> list[tuple[bytes, bytes]]:
         """A document has a length; a stream is chunked by the server, also one that goes out at once."""
-        if not last or STREAMED in self._raw:
+        if length is None or STREAMED in self._raw:
             return self._raw
         return [*self._raw, (b"content-length", str(length).encode())]
 

@@ -75,3 +75,16 @@ async def test_a_failure_of_the_mock_itself_is_not_taken_for_a_client_that_left(
 
     assert (slot.ends[0], slot.status) == ("fault", 500)
     assert "attempt 7: the mock itself failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parts", "length"), [([b"whole"], [(b"content-length", b"5")]), ([b"in ", b"two"], [])], ids=["one", "two"]
+)
+async def test_how_a_reply_is_framed_does_not_hang_on_how_late_the_machine_is(parts: list[bytes], length: list):
+    """All of it is due at once here, as for a machine that stood still: only one chunk has a length in advance."""
+    slot = Held(iter([Chunk(float(at), part) for at, part in enumerate(parts)]))
+
+    head, body = await answered(slot)
+
+    assert [pair for pair in head["headers"] if pair[0] == b"content-length"] == length
+    assert (body["body"], body["more_body"]) == (b"".join(parts), False)
