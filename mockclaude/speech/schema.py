@@ -47,13 +47,15 @@ class _Maker:
         self._patterns = pattern.Writer(rng)
         self._made = 0
         self._folded = 0
+        self._taken: list[tuple[Sequence[object], object]] = []
+        self._stuck = False
 
     def make(self, schema: object, depth: int) -> Value:
         self._made += 1
         if depth > DEEPEST or self._made > MOST:
             return None
         lean = depth > SHALLOW or self._made > PLENTY
-        flat = self._flat(schema, lean, ())
+        flat = self._fold(schema, lean)
         if "const" in flat:
             return flat["const"]
         given = [[one for one in fold.listed(flat.get(name)) if fold.fits(one, flat)] for name in ("enum", "examples")]
@@ -87,32 +89,49 @@ class _Maker:
         some = [kind for kind in named if kind != "null"]
         return self._rng.choice(some) if some else "null"
 
-    def _flat(self, schema: object, lean: bool, seen: tuple[str, ...]) -> Schema:
-        """The schema without references and combinations; an arm of a choice is drawn among those that are possible."""
+    def _fold(self, schema: object, lean: bool) -> Schema:
+        """The schema flat. An arm that leaves a later choice nothing was the wrong one: then all is drawn anew."""
+        flat: Schema = {}
+        for _ in range(TRIES):
+            self._taken.clear()
+            self._stuck = False
+            flat = self._flat(schema, {}, lean, ())
+            if not self._stuck:
+                break
+        return flat
+
+    def _flat(self, schema: object, beside: Schema, lean: bool, seen: tuple[str, ...]) -> Schema:
+        """What the schema and the flat one `beside` it allow, without references and combinations; an arm of a choice
+        is drawn among those that are possible."""
         if schema is False:
-            return {"enum": []}
+            return fold.merged(beside, {"enum": []})
         if not isinstance(schema, Mapping) or self._folded > FOLDS or len(seen) > DEEPEST:
-            return {}
+            return beside
         self._folded += 1 + sum(len(part) if isinstance(part, Mapping | list) else 1 for part in schema.values())
-        flat: Schema = {key: said for key, said in fold.hinted(schema).items() if key not in COMBINING}
+        own = {key: said for key, said in fold.hinted(schema).items() if key not in COMBINING}
+        flat = fold.merged(beside, own)
         ref = schema.get("$ref")
         if isinstance(ref, str) and ref not in seen:
-            flat = fold.merged(flat, self._flat(self._referred(ref), lean, (*seen, ref)))
+            flat = self._flat(self._referred(ref), flat, lean, (*seen, ref))
         for part in fold.listed(schema.get("allOf")):
-            flat = fold.merged(flat, self._flat(part, lean, (*seen, "allOf")))
+            flat = self._flat(part, flat, lean, (*seen, "allOf"))
         for key in ("anyOf", "oneOf"):
             if arms := fold.listed(schema.get(key)):
                 flat = self._arm(flat, arms, lean, (*seen, key))
         return flat
 
     def _arm(self, flat: Schema, arms: Sequence[object], lean: bool, seen: tuple[str, ...]) -> Schema:
-        """One of `arms`, not null if it can be something, but what ends soonest where the value is deep already."""
+        """One of `arms`, not null if it can be something, but what ends soonest where the value is deep already. A
+        choice that stands there twice (a part that two others refer to) is made once."""
         drawn = self._rng.sample(arms, len(arms))
         drawn.sort(key=_weight if lean else _is_null)
+        drawn[:0] = [arm for given, arm in self._taken if given == arms][:1]
         for arm in drawn[:TRIES]:
-            merged = fold.merged(flat, self._flat(arm, lean, seen))
+            merged = self._flat(arm, flat, lean, seen)
             if fold.possible(merged):
+                self._taken.append((arms, arm))
                 return merged
+        self._stuck = True
         return flat
 
     def _referred(self, ref: str) -> object:

@@ -87,6 +87,16 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "allOf of enums": {"allOf": [{"enum": [1, 2, 3]}, {"enum": [3, 4]}]},
     "allOf of multiples": {"allOf": [{"type": "integer", "multipleOf": 4}, {"multipleOf": 6, "minimum": 1}]},
+    "allOf of choices": {
+        "allOf": [
+            {"anyOf": [{"type": "boolean"}, {"type": "string", "format": "email"}]},
+            {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        ]
+    },
+    "a choice that stands there twice": {
+        "$defs": {"n": {"anyOf": [{"type": "integer", "maximum": 9}, {"type": "integer", "minimum": 90}]}},
+        "allOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/n"}],
+    },
     "$ref": {"$defs": {"n/m~": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n~1m~0"}},
     "$ref with siblings": {"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n", "minimum": 1000},
     "list": {
