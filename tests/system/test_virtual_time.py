@@ -128,7 +128,7 @@ def test_a_slow_claude_fails_smoke_on_virtual_time_too(loadtests):
 @pytest.mark.parametrize(
     ("change", "clock", "said"),
     [
-        ("needs=[nginx, threads]", "virtual", "cannot run on virtual time: it needs nginx and threads"),
+        ("needs=[threads, processes]", "virtual", "cannot run on virtual time: it needs threads and processes"),
         ("clock=real", "virtual", "--clock virtual: this scenario says clock: real"),
         ("clock=virtual", "real", "--clock real: this scenario says clock: virtual"),
     ],
@@ -189,7 +189,7 @@ def test_a_map_is_drawn_from_rehearsals_in_parallel(loadtests):
         (["--x", "load.rat=1:2:2", "--y", "load.patience=1:2:2"], 'did you mean "rate"?'),
         (["--x", "load.rate=1:2:2", "--y", "gateway.atempts=1:2:2"], "gateway.atempts"),
         (["--x", "load.rate=1:2:2", "--y", "load.patience=1:2:2", "--variant", "nave"], 'did you mean "naive"?'),
-        (["--set", "needs=[redis]"], "it needs redis"),
+        (["--set", "network.redis=true"], "it needs redis"),
     ],
 )
 def test_a_map_that_makes_no_sense_is_refused_before_hours_go_into_it(loadtests, arguments: list[str], said: str):
