@@ -161,9 +161,10 @@ async def test_a_connection_that_does_not_come_about_is_given_up(seconds: float 
     assert answer.json()["error"]["type"] == outcome
 
 
-@pytest.mark.parametrize("client", ["shared", "per_request"])
-async def test_the_journal_and_the_lines_agree_id_by_id_though_connections_break(client: str):
-    """Those that break when they have been answered, in the middle or before a byte; and callers who leave."""
+@pytest.mark.parametrize(("client", "leaves"), [("shared", 0.15), ("per_request", 0.6)])
+async def test_the_journal_and_the_lines_agree_id_by_id_though_connections_break(client: str, leaves: float):
+    """Those that break when they have been answered, in the middle or before a byte; and callers who leave. Making ten
+    clients takes a while, before which there is nothing to leave."""
     broken = [
         {"name": "cut", "how": "rst", "share": 0.2},
         {"name": "cut", "how": "fin", "share": 0.2},
@@ -175,7 +176,7 @@ async def test_the_journal_and_the_lines_agree_id_by_id_though_connections_break
 
     async def asked(caller: httpx2.AsyncClient, n: int) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.15 if n % 4 == 0 else 30):
+            async with asyncio.timeout(leaves if n % 4 == 0 else 30):
                 await ask(caller, f"{n}", "/chat/stream" if n % 2 else "/chat")
 
     with MockClaude(seed=1, latency=SLOW, faults=broken) as mock:
@@ -190,4 +191,4 @@ async def test_the_journal_and_the_lines_agree_id_by_id_though_connections_break
     told = [line["request_id"] for line in lines.attempts for _ in range(line["sends"])]
     assert sorted(told) == sorted(record["request_id"] for record in journal)
     assert len(journal) > 30
-    assert len({line["outcome"] for line in lines.attempts}) >= 4
+    assert {"complete", "overloaded", "upstream_error"} <= {line["outcome"] for line in lines.attempts}
