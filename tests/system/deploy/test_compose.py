@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway_under_test import settings, switches
-from loadtests import nginx, target
+from loadtests import guard, nginx
 
 ROOT = Path(__file__).parents[3]
 OURS = {"mock", "gateway", "locust", "worker"}
@@ -111,7 +111,7 @@ def test_the_guard_lets_the_load_go_where_it_should(compose, name):
     host = _option(compose["services"]["locust"]["command"], "--host")
     allowed = "--allow-remote" in compose["services"][name]["command"]
 
-    assert target.check(host, allow_remote=allowed, i_will_pay=False) == host
+    assert guard.check(host, allow_remote=allowed, i_will_pay=False) == host
 
 
 def test_locusts_key_is_one_that_the_gateway_takes(compose):
@@ -135,7 +135,7 @@ def test_the_hops_lead_to_ports_that_somebody_listens_on(compose):
     hops = json.loads((ROOT / "deploy" / "toxiproxy" / "toxiproxy.json").read_text())
     listening = json.dumps([services["toxiproxy"].get("ports"), services["toxiproxy"].get("expose")])
 
-    assert {hop["name"] for hop in hops} == {"claude", "gateway"}
+    assert {hop["name"] for hop in hops} == {"caller", "claude"}
     for hop in hops:
         name, _, port = hop["upstream"].partition(":")
         assert any(each.endswith(f":{port}") for each in services[name]["ports"]), hop

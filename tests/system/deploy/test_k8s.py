@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gateway_under_test import settings, switches
-from loadtests import target
+from loadtests import guard
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "deploy" / "k8s").glob("*.yaml"))
@@ -105,4 +105,4 @@ def test_the_guard_lets_the_load_go_where_it_should(name):
     allowed = "--allow-remote" in CONTAINERS[name]["args"]
     (host,) = [word.partition("=")[2] for word in CONTAINERS["locust"]["args"] if word.startswith("--host=")]
 
-    assert target.check(host, allow_remote=allowed, i_will_pay=False) == host
+    assert guard.check(host, allow_remote=allowed, i_will_pay=False) == host
