@@ -14,6 +14,7 @@ help: ## what there is to make
 demo: setup ## run the retry_storm rehearsal (under four minutes)
 	@$(BIN)/loadtests run retry_storm
 
+# What runs on the real clock can be disturbed by the machine: what fails there is tried once more, and called RERUN.
 test: setup-dev setup-browser setup-network setup-toxiproxy ## run all tests
 	$(BIN)/pytest -n 2 -m "not system"
 	$(BIN)/pytest -m "system and not long"
