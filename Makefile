@@ -16,7 +16,7 @@ demo: setup ## run the retry_storm rehearsal (under four minutes)
 
 # What runs on the real clock can be disturbed by the machine: what fails there is tried once more, and called RERUN.
 test: setup-dev setup-browser setup-network setup-toxiproxy ## run all tests
-	$(BIN)/pytest -n 2 -m "not system"
+	$(BIN)/pytest -n 2 -m "not system" --reruns 1 --reruns-delay 2
 	$(BIN)/pytest -m "system and not long" --reruns 1 --reruns-delay 2
 
 check: setup-dev ## lint, types, layers

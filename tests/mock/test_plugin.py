@@ -113,7 +113,7 @@ def test_requests_are_what_was_sent_and_what_became_of_it(mockclaude):
     assert (one.status, one.outcome) == (200, "complete")
     assert (two.status, two.outcome, two.fault) == (529, "fault", "status")
     assert (three.status, three.outcome) == (400, "rejected")
-    assert 0 <= one.t < two.t < three.t < 60
+    assert 0 <= one.t <= two.t <= three.t < 60  # an event loop may count in milliseconds
 
 
 def test_an_attempt_whose_client_has_just_gone_has_left(mockclaude):
