@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 SAMPLE_EVERY = 0.05
@@ -15,16 +16,22 @@ STALLS_KEPT = 1000
 class Clock:
     """Loop time, and seconds since T0: the zero of a run, set by a reset.
 
-    Only `asyncio.get_running_loop().time()` decides anything, so the same code runs on a loop whose time is
-    virtual. Wall time exists to be printed.
+    Only the running loop's time decides anything, so the same code runs on a loop whose time is virtual. Wall time
+    exists to be printed.
     """
 
     def __init__(self) -> None:
         self.zero = 0.0
+        self.now: Callable[[], float] = self._first
+        """The loop's time, in seconds from an arbitrary origin. It is read several times a token, hence no method."""
 
-    def now(self) -> float:
-        """The loop's time, in seconds from an arbitrary origin."""
-        return asyncio.get_running_loop().time()
+    def follow(self) -> None:
+        """Tell the running loop's time from here on; without this, that of the first loop that asks."""
+        self.now = precise(asyncio.get_running_loop())
+
+    def _first(self) -> float:
+        self.follow()
+        return self.now()
 
     def elapsed(self) -> float:
         """Seconds since T0."""
@@ -37,6 +44,16 @@ class Clock:
     def wall(self) -> float:
         """Seconds since the Unix epoch, for headers, logs and the journal's `wall`."""
         return time.time()
+
+
+def rounds(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop's own time and timers know whole milliseconds only: uvloop's do."""
+    return type(loop).__module__ == "uvloop"
+
+
+def precise(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's time, not rounded: uvloop counts on the same clock as Python's `monotonic`."""
+    return time.monotonic if rounds(loop) else loop.time
 
 
 class Stall(NamedTuple):

@@ -81,6 +81,7 @@ class Server:
 
     def start(self) -> None:
         """Begin on the running loop; T0 is now until the first reset."""
+        self.clock.follow()
         self.reset()
         self.lag.start()
 
