@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mockclaude.bench.load import Found
 from mockclaude.bench.rounds import Row, quiet
@@ -11,7 +11,8 @@ from mockclaude.bench.rounds import Row, quiet
 OURS = "mockclaude"
 
 Verdict = Literal["met", "missed", "undecided"]
-Figure = Callable[[Found], float | None]
+Figure = Callable[[Any], float | None]
+"""Of what `rounds` measured; None where it was not."""
 
 
 class Goal(NamedTuple):
@@ -23,6 +24,7 @@ class Goal(NamedTuple):
     limit: float
     beside: str = ""
     own: str = OURS
+    counted: str = "callers"
 
 
 class Judged(NamedTuple):
@@ -76,22 +78,22 @@ ABSOLUTE = (late, first)
 """Times: a round in which the machine was not ours alone says nothing of them."""
 
 
-def judge(goals: Sequence[Goal], rows: Sequence[Row]) -> list[Judged]:
-    """The goals whose figures were measured."""
+def judge(goals: Sequence[Goal], rows: Sequence[Row], times: Sequence[Figure] = ABSOLUTE) -> list[Judged]:
+    """The goals whose figures were measured; those of `times` count from quiet rounds alone."""
     by_name = {(row.name, row.n): row for row in rows}
     judged = []
     for goal in goals:
         own, other = by_name.get((goal.own, goal.n)), by_name.get((goal.beside, goal.n))
         if own is not None and (other is not None or not goal.beside):
-            judged.append(_judged(goal, own, other))
+            judged.append(_judged(goal, own, other, times))
     return judged
 
 
-def _judged(goal: Goal, own: Row, other: Row | None) -> Judged:
-    what = f"{goal.what}, {goal.n} callers"
+def _judged(goal: Goal, own: Row, other: Row | None, times: Sequence[Figure]) -> Judged:
+    what = f"{goal.what}, {goal.n} {goal.counted}"
     if any(found.failed or found.short for found in own.rounds):
         return Judged(what, goal.limit, (), "missed", "answers failed or were short")
-    figures = tuple(sorted(_figures(goal, own, other)))
+    figures = tuple(sorted(_figures(goal, own, other, times)))
     if not figures:
         return Judged(what, goal.limit, (), "undecided", "no quiet round")
     kept = [figure <= goal.limit for figure in figures]
@@ -102,11 +104,11 @@ def _judged(goal: Goal, own: Row, other: Row | None) -> Judged:
     return Judged(what, goal.limit, figures, "undecided", "the rounds disagree")
 
 
-def _figures(goal: Goal, own: Row, other: Row | None) -> Iterator[float]:
+def _figures(goal: Goal, own: Row, other: Row | None, times: Sequence[Figure]) -> Iterator[float]:
     """One for each round that can tell, of which a time needs the quiet ones."""
     beside = [None] * len(own.rounds) if other is None else other.rounds
     for one, two in zip(own.rounds, beside, strict=True):
-        if goal.figure in ABSOLUTE and not (quiet(one) and (two is None or quiet(two))):
+        if goal.figure in times and not (quiet(one) and (two is None or quiet(two))):
             continue
         figure, of = goal.figure(one), 1.0 if two is None else goal.figure(two)
         if figure is not None and of is not None:

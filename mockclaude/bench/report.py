@@ -8,12 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from mockclaude.bench import goals
 from mockclaude.bench.goals import Judged
-from mockclaude.bench.load import Found
-from mockclaude.bench.rounds import Row
+from mockclaude.bench.load import Spread
+from mockclaude.bench.rounds import Measured, Row
+
+
+class Sheet(NamedTuple):
+    """What a table tells of each row: heading, figure and unit. `times` are told of quiet rounds; `counted` is what
+    there are `n` of."""
+
+    columns: Sequence[tuple[str, goals.Figure, float]]
+    times: Sequence[str]
+    counted: str = "callers"
+
 
 COLUMNS: Sequence[tuple[str, goals.Figure, float]] = (
     ("CPU us", goals.cpu, 1e6),
@@ -24,24 +34,25 @@ COLUMNS: Sequence[tuple[str, goals.Figure, float]] = (
     ("core %", lambda found: None if found.busy is None else found.busy, 100),
     ("KB a caller", goals.memory, 1e-3),
 )
-"""Heading, figure and unit; CPU is for each token, or each answer in JSON."""
+"""CPU is for each token, or each answer in JSON."""
 TIMES = ("p99 late ms", "p99 uneven ms", "p99 first ms")
+SERVERS = Sheet(COLUMNS, TIMES)
 LIBRARIES = ("uvicorn", "uvloop", "httptools", "fastapi", "starlette", "sse-starlette", "pydantic", "orjson")
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row], sheet: Sheet = SERVERS) -> Iterator[str]:
     """A line for each row: medians, lowest and highest in [brackets]; times of noisy rounds in (brackets) too."""
     width = max(len(row.name) for row in rows)
-    yield "  ".join([f"{'':{width}}", "callers", *(f"{name:>20}" for name, _, _ in COLUMNS), "quiet"])
+    yield "  ".join([f"{'':{width}}", f"{sheet.counted:>7}", *(f"{name:>20}" for name, _, _ in sheet.columns), "quiet"])
     for row in rows:
-        cells = [_cell(name, figure, unit, row) for name, figure, unit in COLUMNS]
+        cells = [_cell(figure, unit, row, timed=name in sheet.times) for name, figure, unit in sheet.columns]
         failed = sum(found.failed + found.short for found in row.rounds)
         said = f"{len(row.quiet)}/{len(row.rounds)}" + (f", {failed} answers failed or were short" if failed else "")
         yield "  ".join([f"{row.name:{width}}", f"{row.n:>7}", *cells, said])
 
 
-def _cell(name: str, figure: goals.Figure, unit: float, row: Row) -> str:
-    noisy = name in TIMES and not row.quiet
+def _cell(figure: goals.Figure, unit: float, row: Row, *, timed: bool) -> str:
+    noisy = timed and not row.quiet
     found = [value * unit for one in (row.quiet or row.rounds) if (value := figure(one)) is not None]
     if not found:
         return f"{'-':>20}"
@@ -57,26 +68,21 @@ def verdicts(judged: Sequence[Judged]) -> Iterator[str]:
         yield f"{one.verdict:9}  {said:>24}  at most {one.limit:<8.3g}  {one.what}{why}"
 
 
-def document(what: str, rows: Sequence[Row], judged: Sequence[Judged]) -> dict[str, Any]:
+def document(
+    what: str, rows: Sequence[Row], judged: Sequence[Judged], libraries: Sequence[str] = LIBRARIES
+) -> dict[str, Any]:
     """All of it, with the machine and the versions it was measured with."""
     return {
         "bench": what,
         "machine": machine(),
-        "versions": {name: _version(name) for name in LIBRARIES},
+        "versions": {name: _version(name) for name in libraries},
         "rows": [{"name": row.name, "n": row.n, "rounds": [_plain(found) for found in row.rounds]} for row in rows],
         "goals": [one._asdict() for one in judged],
     }
 
 
-def _plain(found: Found) -> dict[str, object]:
-    return {**found._asdict(), **{name: list(spread) for name, spread in _spreads(found)}}
-
-
-def _spreads(found: Found) -> Iterator[tuple[str, tuple[float, ...]]]:
-    for name in ("late", "uneven", "first"):
-        spread = getattr(found, name)
-        if spread is not None:
-            yield name, spread
+def _plain(found: Measured) -> dict[str, object]:
+    return {name: list(value) if isinstance(value, Spread) else value for name, value in found._asdict().items()}
 
 
 def machine() -> dict[str, object]:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mockclaude.bench import contender
 from mockclaude.bench.contender import Contender, CouldNotRun
@@ -20,48 +20,46 @@ REPEATS = 2
 """How often a noisy measurement is made again before it stands as noisy."""
 
 
+class Measured(Protocol):
+    """What every measurement tells, whatever was measured: what it cost, and whether it may be believed."""
+
+    @property
+    def failed(self) -> int: ...
+    @property
+    def short(self) -> int: ...
+    @property
+    def wait(self) -> float: ...
+    @property
+    def reader(self) -> float: ...
+    @property
+    def cpu(self) -> float | None: ...
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+Once = Callable[[Contender, Load], Measured]
+"""Makes one measurement; raises `CouldNotRun`."""
+
+
 class Row(NamedTuple):
     """One contender under one load, a measurement a round."""
 
     name: str
     n: int
-    rounds: tuple[Found, ...]
+    rounds: tuple[Measured, ...]
 
     @property
-    def quiet(self) -> tuple[Found, ...]:
+    def quiet(self) -> tuple[Measured, ...]:
         """The rounds in which nothing else ran; times are told from these alone."""
         return tuple(found for found in self.rounds if quiet(found))
 
 
-def quiet(found: Found) -> bool:
+def quiet(found: Measured) -> bool:
     """Whether the machine was this measurement's own."""
     return found.wait <= NOISY and found.reader <= BUSY
 
 
-def measure(
-    contenders: Sequence[Contender], loads: Sequence[Load], rounds: int, tell: Callable[[str], None]
-) -> list[Row]:
-    """All of them, interleaved; raises `CouldNotRun`."""
-    found: dict[tuple[str, int], list[Found]] = {(one.name, load.n): [] for load in loads for one in contenders}
-    for k in range(rounds):
-        for load in loads:
-            for one in contenders:
-                tell(f"round {k + 1} of {rounds}: {one.name}, {load.n} callers")
-                found[one.name, load.n].append(_measured(one, load))
-    return [Row(name, n, tuple(figures)) for (name, n), figures in found.items()]
-
-
-def _measured(one: Contender, load: Load) -> Found:
-    """The first quiet measurement of a few, else the least noisy."""
-    tries: list[Found] = []
-    for _ in range(1 + REPEATS):
-        tries.append(_once(one, load))
-        if quiet(tries[-1]):
-            break
-    return min(tries, key=lambda found: found.wait)
-
-
-def _once(one: Contender, load: Load) -> Found:
+def of_server(one: Contender, load: Load) -> Found:
+    """A server, by a reader on a core of its own."""
     server_core, reader_core = contender.cores()
     with contender.running(one, load, server_core) as server:
         task = {"load": load._asdict(), "port": server.port, "pid": server.pid}
@@ -75,3 +73,30 @@ def _once(one: Contender, load: Load) -> Found:
     if reader.returncode:
         raise CouldNotRun(f"{one.name}, {load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
     return Found.read(reader.stdout)
+
+
+def measure(
+    contenders: Sequence[Contender],
+    loads: Sequence[Load],
+    rounds: int,
+    tell: Callable[[str], None],
+    once: Once = of_server,
+) -> list[Row]:
+    """All of them, interleaved; raises `CouldNotRun`."""
+    found: dict[tuple[str, int], list[Measured]] = {(one.name, load.n): [] for load in loads for one in contenders}
+    for k in range(rounds):
+        for load in loads:
+            for one in contenders:
+                tell(f"round {k + 1} of {rounds}: {one.name}, {load.n} callers")
+                found[one.name, load.n].append(_measured(one, load, once))
+    return [Row(name, n, tuple(figures)) for (name, n), figures in found.items()]
+
+
+def _measured(one: Contender, load: Load, once: Once) -> Measured:
+    """The first quiet measurement of a few, else the least noisy."""
+    tries: list[Measured] = []
+    for _ in range(1 + REPEATS):
+        tries.append(once(one, load))
+        if quiet(tries[-1]):
+            break
+    return min(tries, key=lambda found: found.wait)
