@@ -23,7 +23,7 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 
-from gateway_under_test import errors, logs, settings
+from gateway_under_test import counts, errors, logs, settings
 
 DIVIDED = ("concurrency.limit", "concurrency.adaptive.floor", "bulkhead.limit", "retry_budget.burst")
 """Counted in each process; the rate limit too, unless Redis counts it."""
@@ -131,7 +131,7 @@ async def guard(request: Request) -> None:
 
 
 def _slowapi(chosen: settings.Settings, rate: str, within: float) -> Limiter:
-    storage = "memory://"
+    storage = f"{counts.Counts.STORAGE_SCHEME[0]}://"
     options: Any = {}
     alone: list[Any] = []
     if url := chosen.redis_url:
