@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mockclaude import admin, connection, messages, wire
 from mockclaude.endpoints import batches, counting, endpoint, files, models
@@ -51,35 +50,45 @@ class App(FastAPI):
     """FastAPI, with the connection of each request within a fault's reach, and a short way to the busy endpoints.
 
     FastAPI's own layers between a request and its endpoint cost more than Claude's validation does. An endpoint in
-    `direct` needs none of them but the one that answers for what failed; with middleware added all go the long way.
+    `direct` needs none of them but an answer for what failed; with middleware added all go the long way.
     """
 
     def __init__(self, direct: Mapping[tuple[str, str], endpoint.Endpoint], **options: Any) -> None:
         super().__init__(**options)
-        self._direct: dict[tuple[str, str], ASGIApp] = {
-            where: ServerErrorMiddleware(_answering(answer), handler=_failed) for where, answer in direct.items()
-        }
+        self._direct = dict(direct)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a request."""
         bare = not self.user_middleware
         connection.remember(scope, send, bare=bare)
-        direct = self._direct.get((scope["method"], scope["path"])) if bare and scope["type"] == "http" else None
-        if direct is None:
+        answer = self._direct.get((scope["method"], scope["path"])) if bare and scope["type"] == "http" else None
+        if answer is None:
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        await direct(scope, receive, send)
+        request, watched = Request(scope, receive), _Watched(send)
+        try:
+            response = await answer(request)
+            await response(scope, receive, watched)
+        except Exception as error:
+            if not watched.begun:
+                await (await _failed(request, error))(scope, receive, send)
+            raise  # for the web server to see
 
 
-def _answering(answer: endpoint.Endpoint) -> ASGIApp:
-    """An endpoint as an application."""
+class _Watched:
+    """ASGI's `send`, and whether an answer has begun."""
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await answer(Request(scope, receive))
-        await response(scope, receive, send)
+    __slots__ = ("_send", "begun")
 
-    return application
+    def __init__(self, send: Send) -> None:
+        self.begun = False
+        self._send = send
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Send it."""
+        self.begun = True
+        return self._send(message)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

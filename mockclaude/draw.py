@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 from mockclaude import wire
 
-ID_BYTES = 20
-"""More than the 22 letters of an id can tell apart."""
-
 
 class Draw(NamedTuple):
     """What decides a request's fate: the server's seed, the request's digest, and how many like it came before.
@@ -26,18 +23,23 @@ class Draw(NamedTuple):
 
     def rng(self, purpose: str) -> random.Random:
         """The numbers for `purpose`, the same in every run and whatever else the server does."""
-        return random.Random(self._number(purpose, 8))
+        return random.Random(self.number(purpose))
+
+    def number(self, purpose: str) -> int:
+        """One number for `purpose`, below 2**64: making an `rng` costs ten times as much."""
+        return int.from_bytes(self._bytes(purpose, 8))
 
     @property
     def request_id(self) -> str:
         """The `request-id` of the answer."""
-        return wire.spelled("req_011C", 20, self._number("request-id" + "-stream" * self.stream, ID_BYTES))
+        return wire.spelled("req_011C", self._bytes("request-id-stream" if self.stream else "request-id", 20))
 
     @property
     def message_id(self) -> str:
         """The id of the message."""
-        return wire.spelled("msg_01", 22, self._number("message-id", ID_BYTES))
+        return wire.spelled("msg_01", self._bytes("message-id", 22))
 
-    def _number(self, purpose: str, size: int) -> int:
-        key = f"{self.seed}/{self.ordinal}/{purpose}/".encode() + self.digest
-        return int.from_bytes(hashlib.blake2b(key, digest_size=size).digest())
+    def _bytes(self, purpose: str, size: int) -> bytes:
+        return hashlib.blake2b(
+            b"%d/%d/%b/%b" % (self.seed, self.ordinal, purpose.encode(), self.digest), digest_size=size
+        ).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from email.utils import formatdate
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from mockclaude import faults, wire
 from mockclaude.journal import Attempt
 from mockclaude.request import ask
-from mockclaude.request.intake import Intake
+from mockclaude.request.intake import LIMIT, Intake
 from mockclaude.server import Server
 from mockclaude.settings import ConfigError
 from mockclaude.stream import Answer, Silence
@@ -24,10 +25,10 @@ async def create(request: Request) -> Response:
     """Answer one attempt, in JSON or as a stream."""
     server: Server = request.app.state.server
     peer = request.client.port if request.client else None
-    sent = _headers(request)
+    sent = headers_of(request)
     attempt = server.open(sent, peer)  # on arrival: a refusal is an attempt too
     try:
-        letter = ask.received(await _body(request, attempt))
+        letter = ask.received(await _body(request, sent, attempt))
     except ClientDisconnect:
         return Silence()
     if attempt.closed:  # the rehearsal was closed, or began anew, while the body came in
@@ -68,6 +69,11 @@ def identity(request_id: str) -> dict[str, str]:
     }
 
 
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
 def refusal(error: wire.ApiError, headers: dict[str, str]) -> Response:
     """An error in Claude's envelope; `headers` has the request id."""
     said = headers | error.headers | {"x-should-retry": str(error.retryable).lower()}
@@ -86,7 +92,7 @@ def injected(error: faults.Injected, headers: dict[str, str], wall: float) -> Re
     return refusal(error, headers)
 
 
-def _headers(request: Request) -> dict[str, str]:
+def headers_of(request: Request) -> dict[str, str]:
     """The headers by their names in small letters, decoded once: a dozen places look into them."""
     raw: list[tuple[bytes, bytes]] = request.scope["headers"]
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
@@ -98,14 +104,24 @@ def _content(stream: bool) -> dict[str, str]:
     return {"content-type": "application/json"}
 
 
-async def _body(request: Request, attempt: Attempt) -> Intake:
-    """The body, read to its end."""
-    whole = Intake(request.headers.get("content-encoding", ""))
+async def body(request: Request, sent: Mapping[str, str], limit: int = LIMIT) -> Intake:
+    """The body, read to its end, with the headers it was `sent` with; raises `ClientDisconnect`."""
+    whole, receive = Intake(sent.get("content-encoding", ""), limit), request.receive
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        whole.take(message.get("body", b""))
+        more = message.get("more_body", False)
+    return whole
+
+
+async def _body(request: Request, sent: Mapping[str, str], attempt: Attempt) -> Intake:
+    """The body; whoever leaves before its end has left."""
     try:
-        async for part in request.stream():
-            whole.take(part)
+        return await body(request, sent)
     except (ClientDisconnect, asyncio.CancelledError):
         server: Server = request.app.state.server
         attempt.close("left", server.clock.now())
         raise
-    return whole

@@ -12,12 +12,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import orjson
+
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+LETTERS = bytes(ord(BASE58[byte % len(BASE58)]) for byte in range(256))
+"""Byte -> letter of an id."""
 ORGANIZATION = "6d6f636b-636c-4175-8465-000000000001"
 """`anthropic-organization-id`: "mockclaude" in ASCII, in the shape of a UUID."""
 WORKSPACE = "wrkspc_01MockMockMockMockMockMo"
 """`anthropic-workspace-id`, once the caller is known."""
 _quoted = json.encoder.encode_basestring
+_lenient = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 SPACES = tuple(b" " * k for k in range(16))
 TEXT_DELTA = (
     b"event: content_block_delta\ndata: "
@@ -174,8 +179,11 @@ UNDECIDED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 
 
 def dumps(value: object) -> bytes:
-    """Compact JSON with raw UTF-8, as Claude writes it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    """Compact JSON with raw UTF-8, as Claude writes it; half a surrogate pair becomes a question mark."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # that, a number beyond 64 bits, or a mapping that is no dict
+        return _lenient.encode(value).encode("utf-8", "replace")
 
 
 def moment(wall: float) -> str:
@@ -188,13 +196,9 @@ def identifier(prefix: str, length: int, rng: random.Random) -> str:
     return prefix + "".join(rng.choices(BASE58, k=length))
 
 
-def spelled(prefix: str, length: int, number: int) -> str:
-    """An id as `identifier` makes it, of a large number instead of chance: every answer has two."""
-    letters = []
-    for _ in range(length):
-        number, letter = divmod(number, 58)
-        letters.append(BASE58[letter])
-    return prefix + "".join(letters)
+def spelled(prefix: str, digest: bytes) -> str:
+    """An id as `identifier` makes it, of a digest instead of chance: every answer has two."""
+    return prefix + digest.translate(LETTERS).decode("ascii")
 
 
 def message(

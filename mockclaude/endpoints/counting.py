@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mockclaude import messages
 from mockclaude.draw import Draw
 from mockclaude.endpoints import endpoint
 from mockclaude.request import ask
-from mockclaude.request.intake import Intake
 from mockclaude.server import Server
 
 BETAS = ("token-counting", "context-management")
@@ -17,13 +17,11 @@ BETAS = ("token-counting", "context-management")
 @endpoint.answers
 async def count(request: Request, server: Server, draw: Draw) -> Response:
     """`{"input_tokens": n}`; on the beta also what the prompt was before its context is edited, which is not done."""
-    whole = Intake(request.headers.get("content-encoding", ""))
-    async for part in request.stream():
-        whole.take(part)
-    letter = ask.received(whole)
-    size = ask.counted(letter, request.headers, server.door)
+    sent = messages.headers_of(request)
+    letter = ask.received(await messages.body(request, sent))
+    size = ask.counted(letter, sent, server.door)
     said: dict[str, object] = {"input_tokens": size}
-    asked = any(name.startswith(BETAS) for name in ask.betas(request.headers))
+    asked = any(name.startswith(BETAS) for name in ask.betas(sent))
     if asked and letter.data.get("context_management") is not None:
         said["context_management"] = {"original_input_tokens": size}
     return endpoint.document(said)

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from mockclaude import messages, wire
 from mockclaude.draw import Draw
 from mockclaude.request import ask
-from mockclaude.request.intake import Intake
 from mockclaude.server import Server
 from mockclaude.stream import Silence
 
@@ -43,7 +42,7 @@ def answers(handle: Handler) -> Endpoint:
         except Exception:
             log.exception("%s %s: the mock itself failed", request.method, request.scope["path"])
             return messages.refusal(wire.ApiError(500), headers)
-        response.headers.update(headers)
+        response.raw_headers += messages.encoded(headers)
         return response
 
     return endpoint
@@ -52,7 +51,7 @@ def answers(handle: Handler) -> Endpoint:
 async def _admit(request: Request) -> None:
     """Raise a 401 or 400 for a caller who may not ask, once the body has been read, unkept."""
     try:
-        ask.admitted(request.headers, request.app.state.server.door)
+        ask.admitted(messages.headers_of(request), request.app.state.server.door)
     except wire.ApiError:
         async for _ in request.stream():
             pass
@@ -70,9 +69,6 @@ def document(value: object, headers: dict[str, str] | None = None) -> Response:
     return Response(wire.dumps(value), headers=headers, media_type="application/json")
 
 
-async def body(request: Request, limit: int) -> bytearray:
+async def body(request: Request, limit: int) -> bytes | bytearray:
     """The body, decoded; raises a 400 or, beyond `limit` bytes, a 413, once all of it has come."""
-    whole = Intake(request.headers.get("content-encoding", ""), limit)
-    async for part in request.stream():
-        whole.take(part)
-    return whole.body()
+    return (await messages.body(request, messages.headers_of(request), limit)).body()

@@ -22,7 +22,7 @@ class Intake:
     def __init__(self, encoding: str = "", limit: int = LIMIT) -> None:
         self._encoding = encoding.strip().lower().removeprefix("x-")
         self._limit = limit
-        self._kept = bytearray()
+        self._kept: bytes | bytearray = b""
         self._came = 0
         self._decoder: zlib._Decompress | None = None
         self._error: ApiError | None = None
@@ -33,14 +33,14 @@ class Intake:
         """The next part."""
         self._came += len(part)
         if self._came > self._limit:
-            self._kept.clear()
+            self._kept = b""
         elif self._error is None:
             try:
                 self._decode(part)
             except zlib.error as error:
                 self._invalid(str(error))
 
-    def body(self) -> bytearray:
+    def body(self) -> bytes | bytearray:
         """All of it, decoded; raises a 400 or 413."""
         if self._came > self._limit:
             raise ApiError(413)
@@ -73,7 +73,10 @@ class Intake:
         return ZLIB if part[0] & 0x0F == 8 else RAW
 
     def _keep(self, made: bytes) -> None:
-        self._kept += made
+        if isinstance(self._kept, bytearray):
+            self._kept += made
+        else:  # most bodies come in one part
+            self._kept = bytearray(self._kept + made) if self._kept else made
         if len(self._kept) > self._limit:
             self._fail(413, "request_body_too_large_after_decoding", "Request exceeds the maximum size after decoding")
 
@@ -82,6 +85,6 @@ class Intake:
 
     def _fail(self, status: int, code: str, message: str) -> None:
         """These three have known codes, but no known texts [C]."""
-        self._kept.clear()
+        self._kept = b""
         self._decoder = None
         self._error = ApiError(status, message, details={"error_code": code})

@@ -34,11 +34,11 @@ def _book() -> tuple[str, list[int]]:
     return "".join(sentences), starts
 
 
-def text(rng: random.Random, size: int, scale: float = 1.0, ends: bool = True) -> str:
-    """A passage of exactly `size` tokens; one that `ends` does so with a full stop."""
+def text(number: int, size: int, scale: float = 1.0, ends: bool = True) -> str:
+    """The passage `number`, exactly `size` tokens; one that `ends` does so with a full stop."""
     length = tokens.fitting(size, scale)
     book, starts = _book()
-    at = rng.choice(starts)
+    at = starts[number % SENTENCES]
     passage = book[at : at + length]
     while len(passage) < length:
         passage += book[: length - len(passage)]

@@ -45,7 +45,7 @@ def _in_words(ask: Ask, draw: Draw, length: int, thinking: int | None) -> script
     whole = length < ask.max_tokens
     first = thoughts(ask, draw, length // THINKING_SHARE, thinking) if length else ()
     left = max(0, length - sum(thought.tokens for thought in first))
-    text = content.text(draw.rng("text"), left, ask.model.token_scale, ends=whole)
+    text = content.text(draw.number("text"), left, ask.model.token_scale, ends=whole)
     asked = ask.body["messages"]
     cited = citations.cited(asked, draw.rng("citations")) if citations.wanted(asked) else ()
     blocks = (*first, script.Text(text, left, cited)) if left else first
@@ -61,10 +61,9 @@ def thoughts(ask: Ask, draw: Draw, share: int, exactly: int | None = None) -> tu
     budget = config.get("budget_tokens")
     if isinstance(budget, int):
         size = min(size, budget)
-    rng = draw.rng("thinking")
-    text = content.text(rng, size, ask.model.token_scale)
+    text = content.text(draw.number("thinking"), size, ask.model.token_scale)
     hidden = config.get("display") == "omitted" or (ask.model.hides_thinking and config.get("display") != "summarized")
-    return (script.Thinking(text, size, signature.sign(text, rng), shown=not hidden),)
+    return (script.Thinking(text, size, signature.sign(text, draw.rng("thinking")), shown=not hidden),)
 
 
 def _thinking(ask: Ask) -> Json | None:

@@ -32,8 +32,11 @@ WORD = re.compile(r"[\w-]+")
 
 def calls(asked: ask.Ask, draw: Draw) -> tuple[script.Block, ...]:
     """The calls to make now, none when it is time for an answer."""
+    called = wanted(asked.body)
+    if not called:
+        return ()
     rng = draw.rng("tools")
-    return tuple(_call(tool, asked.model.token_scale, rng) for tool in wanted(asked.body))
+    return tuple(_call(tool, asked.model.token_scale, rng) for tool in called)
 
 
 def forced(body: Json) -> bool:

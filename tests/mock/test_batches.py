@@ -5,6 +5,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from starlette.requests import Request
 
 from mockclaude.clock import Clock
 from mockclaude.draw import Draw
@@ -163,18 +164,18 @@ async def test_the_outer_shape_is_judged_at_once(mocked, sent, said):
         assert (await call(claude)).json["data"] == []
 
 
-class Sending:
+class Sending(Request):
     """A request whose body comes in parts."""
 
     def __init__(self, *parts):
-        self.headers = {}
-        self.parts = parts
+        super().__init__({"type": "http", "headers": []}, self._next)
+        self._parts = list(parts)
         self.read = 0
 
-    async def stream(self):
-        for part in self.parts:
-            self.read += len(part)
-            yield part
+    async def _next(self):
+        part = self._parts.pop(0)
+        self.read += len(part)
+        return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
 
 
 async def test_a_body_at_the_limit_is_read_and_one_over_it_is_refused_when_all_of_it_has_come():

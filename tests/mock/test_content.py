@@ -6,8 +6,8 @@ from mockclaude import tokens
 from mockclaude.speech import content
 
 
-def said(seed, length, **more):
-    return content.text(random.Random(seed), length, **more)
+def said(number, length, **more):
+    return content.text(number, length, **more)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.3])
