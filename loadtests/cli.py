@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from loadtests.commands import agreeing, comparing, listing, mapping, reporting, running, standing, steering, writing
+from loadtests.commands import (
+    agreeing,
+    benching,
+    comparing,
+    listing,
+    mapping,
+    reporting,
+    running,
+    standing,
+    steering,
+    writing,
+)
 
 app = typer.Typer(
     help="Rehearse an overload of Claude offline, and see which defence fixes it.",
@@ -52,6 +63,7 @@ EXAMPLES = {
 for name, command in COMMANDS.items():
     shown = EXAMPLES.get(name)
     app.command(name, epilog="\n\n".join(("Examples:", *shown)) if shown else None)(command)
+app.add_typer(benching.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

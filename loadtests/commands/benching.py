@@ -1,0 +1,69 @@
+"""`loadtests bench`: what the generator measures beside the truth, and what that costs, in one run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtests.bench import measuring, verdict
+from loadtests.errors import EXIT_FAIL, CannotRun
+from mockclaude.bench import goals, report, rounds
+from mockclaude.bench.contender import Contender, CouldNotRun
+from mockclaude.bench.load import Load
+from mockclaude.bench.rounds import Row
+
+LIBRARIES = ("locust", "gevent", "geventhttpclient", "greenlet", "orjson")
+
+app = typer.Typer(no_args_is_help=True, help="Measure what the generator costs, and how true it is (Linux, two cores).")
+
+
+@app.callback()
+def bench() -> None:
+    """Measure what the generator costs, and how true it is (Linux, two cores)."""
+
+
+@app.command()
+def client(
+    n: Annotated[str, typer.Option(help="How many streams at once.")] = "300",
+    rate: Annotated[str, typer.Option(help="How many short requests a second.")] = "250,500,1000,1500",
+    count: Annotated[int, typer.Option("--rounds", min=1, help="Rounds; each measures everything once.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Seconds that count in each measurement.")] = 3.0,
+    only: Annotated[str, typer.Option(help="Only loadtests, iter_lines or arrivals; with commas.")] = "",
+    saved: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Print the CPU beside a file of --json.")
+    ] = None,
+) -> None:
+    """One process reads streams at 90 tokens a second, then sends short requests: how true its times are; its CPU."""
+    streams = [measuring.streams(int(one), seconds) for one in n.split(",")]
+    short = [measuring.short_requests(int(one), seconds) for one in rate.split(",")]
+    read = _measured(measuring.READERS, streams, count, only)
+    sent = _measured(measuring.SENDERS, short, count, only)
+    judged = goals.judge(verdict.GOALS, [*read, *sent], verdict.TIMES)
+    beside = goals.judge(verdict.held_to(verdict.ITER_LINES), read, verdict.TIMES)
+    if read:
+        _print(*report.table(list(verdict.with_truth(read)), verdict.OF_STREAMS), "")
+    if sent:
+        _print(*report.table(sent, verdict.OF_ARRIVALS), verdict.most(sent), "")
+    _print(*report.verdicts([*judged, *beside]))
+    if compare is not None:
+        _print(*report.compared([*read, *sent], json.loads(compare.read_text())))
+    if saved is not None:
+        saved.write_text(json.dumps(report.document("client", [*read, *sent], [*judged, *beside], LIBRARIES), indent=1))
+    if any(one.verdict == "missed" for one in judged):
+        raise typer.Exit(EXIT_FAIL)
+
+
+def _measured(contenders: Sequence[Contender], loads: Sequence[Load], count: int, only: str) -> list[Row]:
+    chosen = [one for one in contenders if not only or one.name in only.split(",")]
+    try:
+        return rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True), measuring.once)
+    except CouldNotRun as error:
+        raise CannotRun(f"bench: {error}") from None
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        typer.echo(line)
