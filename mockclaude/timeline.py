@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt
@@ -132,14 +133,24 @@ def parse(config: Mapping[str, object]) -> Plan:
 
     bounds = sorted({moment for _, entry in entries for moment in entry.bounds})
     spans = [base]
-    for bound in bounds:
-        active = [(index, entry) for index, entry in entries if entry.at <= bound < entry.end]
+    for bound, active in zip(bounds, _active(entries, bounds), strict=True):
         conditions = base
         for index, entry in active:
             conditions = _laid_over(conditions, entry.on_its_way(conditions, bound), ("timeline", index), found)
         spans.append(conditions)
     found.raise_any()
     return Plan(document.seed or 0, bounds, spans, list(_listed(document.timeline)))
+
+
+def _active(entries: Sequence[tuple[int, _Entry]], bounds: Sequence[float]) -> Iterator[list[tuple[int, _Entry]]]:
+    """Which entries are in force at each bound, in their order: one pass over both, however long they are."""
+    coming = deque(sorted(entries, key=lambda numbered: numbered[1].at))
+    now: dict[int, _Entry] = {}
+    for bound in bounds:
+        while coming and coming[0][1].at <= bound:
+            now.update([coming.popleft()])
+        now = {index: entry for index, entry in sorted(now.items()) if bound < entry.end}
+        yield list(now.items())
 
 
 def as_config(plan: Plan, conditions: Conditions) -> dict[str, object]:

@@ -1,3 +1,6 @@
+import sys
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +96,17 @@ def test_what_is_in_force_can_be_shown_and_read_back():
     assert shown["capacity"] == capacity.as_config(Size(slots=1))
     assert timeline.parse(shown).at(0) == plan.at(1.5)
     assert shown["seed"] == 7
+
+
+def test_twice_as_many_entries_are_twice_the_work():
+    def work(count):
+        calls, entries = Counter(), [entry(10 * k, 5, capacity={"slots": 1}) for k in range(count)]
+        sys.setprofile(lambda frame, event, said: calls.update([event]))
+        timeline.parse({"timeline": entries})
+        sys.setprofile(None)
+        return calls["call"]
+
+    assert work(400) < 2.2 * work(200)
 
 
 def test_an_entry_that_changes_nothing_is_a_mistake():
