@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -38,11 +39,6 @@ def _searchable(text: str) -> str:
     return text
 
 
-def _occurs(wanted: str, text: str) -> bool:
-    pattern = _pattern(wanted)
-    return wanted in text if pattern is None else re.search(pattern, text) is not None
-
-
 def _names(asked: ask.Ask) -> tuple[str, str]:
     return asked.model.id, str(asked.body.get("model"))
 
@@ -70,12 +66,22 @@ class Match:
             (self.model is None or any(fnmatch.fnmatchcase(name, self.model) for name in _names(asked)))
             and (self.key is None or fnmatch.fnmatchcase(asked.key, self.key))
             and (self.stream is None or self.stream == asked.stream)
-            and (self.text is None or _occurs(self.text, ask.last_user_text(asked.body["messages"])))
+            and (self.text is None or self._occurs(ask.last_user_text(asked.body["messages"])))
             and (self.tool is None or any(tool.get("name") == self.tool for tool in asked.body.get("tools") or ()))
             and all(
                 fnmatch.fnmatchcase(facts.headers.get(name.lower(), ""), glob) for name, glob in self.header.items()
             )
         )
+
+    @functools.cached_property
+    def _occurs(self) -> Callable[[str], bool]:
+        """Compiled once: `re` itself remembers 512 patterns, and more would be compiled again for each request."""
+        wanted = self.text or ""
+        pattern = _pattern(wanted)
+        if pattern is None:
+            return lambda text: wanted in text
+        search = re.compile(pattern).search
+        return lambda text: search(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
