@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mockclaude import catalog, tokens
@@ -51,6 +51,9 @@ class Reading(NamedTuple):
     written_1h: int = 0
 
 
+NOTHING = Reading()
+
+
 class Cache:
     """All the prefixes that one mock knows: at most `limit`, the longest unused forgotten first.
 
@@ -69,6 +72,8 @@ class Cache:
 
         Breakpoints after less than `minimum` tokens are silently passed over.
         """
+        if not marks:
+            return NOTHING
         points = [at for at, mark in enumerate(marks) if mark.ttl is not None and mark.tokens >= minimum]
         hit = max((self._longest(marks, point, now) for point in points), default=-1)
         for at in sorted({*points, hit} - {-1}):
@@ -131,14 +136,11 @@ def _digests(parts: Sequence[tokens.Part], beside: list[list[object]]) -> list[b
 
 def _asked(body: Json) -> bool:
     """Whether there is any breakpoint: most prompts have none, and are not worth a digest."""
-    return _control(body) is not None or any(_ttl(block) for block in _blocks(body))
-
-
-def _blocks(body: Json) -> Iterator[Json]:
-    yield from tokens.blocks(body.get("tools"))
-    yield from tokens.blocks(body.get("system"))
-    for message in tokens.blocks(body.get("messages")):
-        yield from tokens.blocks(message.get("content"))
+    if _control(body) is not None:
+        return True
+    contents = [body.get("tools"), body.get("system")]
+    contents += [message.get("content") for message in tokens.blocks(body.get("messages"))]
+    return any(_ttl(block) for content in contents if isinstance(content, list) for block in tokens.blocks(content))
 
 
 def _automatic(body: Json, parts: Sequence[tokens.Part]) -> tuple[int, float | None]:
@@ -176,7 +178,7 @@ def _ttl(block: Json) -> float | None:
 
 def _control(holder: Json) -> float | None:
     control = holder.get("cache_control")
-    if not isinstance(control, Mapping):
+    if not isinstance(control, dict):
         return None
     return HOUR if control.get("ttl") == "1h" else MINUTES
 

@@ -28,7 +28,7 @@ async def create(request: Request) -> Response:
     sent = headers_of(request)
     attempt = server.open(sent, peer)  # on arrival: a refusal is an attempt too
     try:
-        letter = ask.received(await _body(request, sent, attempt))
+        letter = server.memory.received(await _body(request, sent, attempt))
     except ClientDisconnect:
         return Silence()
     if attempt.closed:  # the rehearsal was closed, or began anew, while the body came in
@@ -37,7 +37,7 @@ async def create(request: Request) -> Response:
     draw = server.draw(letter.digest, bool(attempt.labels.stream))
     headers = identity(draw.request_id)
     try:
-        asked = ask.parse(letter, sent, server.door)  # 400, 401, 404, 413
+        asked = server.memory.parse(letter, sent, server.door)  # 400, 401, 404, 413
         attempt.input_tokens = asked.input_tokens
         headers |= server.charge(asked, attempt, sent)  # 429, and the ratelimit headers
         struck = server.struck(asked, draw, attempt, sent)

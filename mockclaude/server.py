@@ -26,6 +26,7 @@ from mockclaude.limits import Charge, Claim, Limits
 from mockclaude.metrics import Metrics
 from mockclaude.pacer import Pacer
 from mockclaude.request.ask import Ask, Door
+from mockclaude.request.memory import Memory
 from mockclaude.settings import Settings, with_recordings
 from mockclaude.slot import Slot
 from mockclaude.speech import responders, script
@@ -43,6 +44,8 @@ class Server:
             self._config["seed"] = settings.seed
         self._plan = timeline.parse(self._config)
         self.conditions = self._plan.at(0.0)
+        self.door = Door(settings.keys, settings.strict_betas, self.conditions.models)
+        self.memory = Memory()
         self.instance = uuid.uuid4().hex[:8]
         self.clock = Clock()
         self.lag = LagMeter(self.clock)
@@ -154,11 +157,6 @@ class Server:
         """An attempt arrives, from the port `peer` if there is one."""
         return self.journal.open(headers, self.clock.now(), self.clock.wall(), peer)
 
-    @property
-    def door(self) -> Door:
-        """Who may come in now, and what for."""
-        return Door(self.settings.keys, self.settings.strict_betas, self.conditions.models)
-
     def draw(self, digest: bytes, stream: bool = False) -> Draw:
         """The fate of a request with this digest; the next one like it gets another.
 
@@ -237,8 +235,7 @@ class Server:
 
     def _read(self, ask: Ask, prompts: cache.Cache) -> wire.Usage:
         """Read the prompt, now that generation begins: what of it the cache holds, and what it keeps from here on."""
-        marks = cache.marks(ask.body, ask.model, ask.key)
-        known = prompts.read(marks, ask.model.cache_minimum, self.clock.now())
+        known = prompts.read(ask.marks, ask.model.cache_minimum, self.clock.now())
         fresh = ask.input_tokens - sum(known)
         return wire.Usage(fresh, known.written_5m, known.written_1h, known.read, geography=ask.geography)
 
@@ -300,6 +297,7 @@ class Server:
     def _apply(self, conditions: timeline.Conditions) -> None:
         now = self.clock.now()
         self.conditions = conditions
+        self.door = Door(self.settings.keys, self.settings.strict_betas, conditions.models)
         if conditions.limits != self._limits.terms:
             self._limits.change(conditions.limits, now)
         self._start(self.capacity.resize(conditions.capacity, now), now)

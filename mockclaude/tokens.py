@@ -84,8 +84,11 @@ def fitting(tokens: int, scale: float = 1.0) -> int:
 
 def of_body(body: Json, scale: float = 1.0, keeps_thinking: bool = False) -> int:
     """The tokens of a whole prompt."""
-    weights = (part.weight for part in parts(body, scale, keeps_thinking))
-    return functools.reduce(Weight.plus, weights, Weight()).tokens(scale)
+    size = flat = 0
+    for part in parts(body, scale, keeps_thinking):
+        size += part.weight.size
+        flat += part.weight.flat
+    return Weight(size, flat).tokens(scale)
 
 
 def parts(body: Json, scale: float = 1.0, keeps_thinking: bool = False) -> Iterator[Part]:
@@ -115,17 +118,20 @@ def blocks(content: object) -> Sequence[Json]:
 def _last_turn(messages: Sequence[Json]) -> int:
     """Where the user last said something that is not the result of a tool."""
     for index in range(len(messages) - 1, -1, -1):
-        message = messages[index]
-        said = blocks(message.get("content"))
-        if message.get("role") == "user" and any(block.get("type") != "tool_result" for block in said):
+        said = messages[index].get("content")
+        if messages[index].get("role") == "user" and (isinstance(said, str) or any(map(_is_own, blocks(said)))):
             return index
     return 0
+
+
+def _is_own(block: Json) -> bool:
+    return block.get("type") != "tool_result"
 
 
 def _weight(block: Json, scale: float, depth: int = 0) -> Weight:
     kind = block.get("type")
     if kind == "text":
-        return _texts(block, "text")
+        return Weight(_length(block.get("text")))
     if kind == "image":
         return _picture(block.get("source"), scale)
     if kind == "thinking":
@@ -211,4 +217,4 @@ def _json(value: object) -> str:
 
 def _listed(value: object) -> Sequence[Json]:
     """The mappings of a list."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -18,8 +18,8 @@ BETAS = ("token-counting", "context-management")
 async def count(request: Request, server: Server, draw: Draw) -> Response:
     """`{"input_tokens": n}`; on the beta also what the prompt was before its context is edited, which is not done."""
     sent = messages.headers_of(request)
-    letter = ask.received(await messages.body(request, sent))
-    size = ask.counted(letter, sent, server.door)
+    letter = server.memory.received(await messages.body(request, sent))
+    size = server.memory.counted(letter, sent, server.door)
     said: dict[str, object] = {"input_tokens": size}
     asked = any(name.startswith(BETAS) for name in ask.betas(sent))
     if asked and letter.data.get("context_management") is not None:

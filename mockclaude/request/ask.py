@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mockclaude import catalog, roster, tokens, wire
+from mockclaude import cache, catalog, roster, tokens, wire
 from mockclaude.request import beta, body, intake, rules
 
 BODY_LIMIT = intake.LIMIT
@@ -24,11 +24,15 @@ ASIDE = ("metadata", "stream")
 
 
 class Letter(NamedTuple):
-    """A request as it came in, before it is judged: its JSON if it is any, and the digest that seeds its fate."""
+    """A request as it came in, before it is judged: its JSON if it is any, and the digest that seeds its fate.
+
+    One that is remembered (`memory`) keeps what it was `judged` to be, and nobody must change its data.
+    """
 
     data: Any
     digest: bytes
     error: wire.ApiError | None = None
+    judged: dict[object, tuple[Door, Any]] | None = None
 
 
 class Door(NamedTuple):
@@ -59,7 +63,10 @@ class Labels(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A request Claude would answer. `body` is its JSON, found valid; `input_tokens` counts the whole prompt."""
+    """A request Claude would answer. `body` is its JSON, found valid; `input_tokens` counts the whole prompt.
+
+    `marks` are the ends of its blocks for the prompt cache, none without a breakpoint.
+    """
 
     key: str
     version: str
@@ -67,6 +74,7 @@ class Ask(NamedTuple):
     model: catalog.Model
     body: tokens.Json
     input_tokens: int
+    marks: Sequence[cache.Mark] = ()
 
     @property
     def max_tokens(self) -> int:
@@ -169,7 +177,7 @@ def parse(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> As
     asked = body.created(letter.data, caller.version)
     model, size = _measured(asked, caller, door)
     rules.fits(asked, model, size, caller.betas)
-    return Ask(*caller, model, asked, size)
+    return Ask(*caller, model, asked, size, cache.marks(asked, model, caller.key))
 
 
 def counted(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> int:

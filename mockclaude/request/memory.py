@@ -1,0 +1,90 @@
+"""Requests that came before: what a body was found to be is not found out again.
+
+A load test says the same things over and over, and a retry is the same to the byte. What JSON a body is and what Claude
+makes of it depends on its bytes, on the headers that say who asks, and on the door: it is kept under all of these.
+Refusals are not kept, and nobody changes a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from mockclaude.request import ask, intake
+from mockclaude.wire import ApiError
+
+ROOM = 2 * 1024 * 1024
+"""Bytes of all the bodies remembered; what is made of them takes some times that."""
+LONGEST = 32 * 1024
+"""Bytes of a body that is worth it: a longer one is hardly ever said twice, and would push out many."""
+CALLERS = 16
+"""Who asks the same; of more, none is remembered."""
+
+Verdict = TypeVar("Verdict", ask.Ask, int)
+
+
+class Memory:
+    """The bodies that came last, at most `room` bytes of them; those not seen for longest are forgotten."""
+
+    def __init__(self, room: int = ROOM, longest: int = LONGEST) -> None:
+        self._letters: dict[bytes, ask.Letter] = {}
+        self._left = room
+        self._longest = longest
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def received(self, whole: intake.Intake) -> ask.Letter:
+        """As `ask.received` reads it."""
+        try:
+            raw = whole.body()
+        except ApiError:
+            return ask.received(whole)
+        if len(raw) > self._longest:
+            return ask.open_letter(raw)
+        raw = bytes(raw)
+        letter = self._letters.pop(raw, None)
+        if letter is None:
+            letter = ask.open_letter(raw)
+            if letter.error is not None:
+                return letter
+            letter = letter._replace(judged={})
+            self._left -= len(raw)
+        self._letters[raw] = letter
+        while self._left < 0:
+            self._forget()
+        return letter
+
+    def parse(self, letter: ask.Letter, headers: Mapping[str, str], door: ask.Door) -> ask.Ask:
+        """As `ask.parse` judges it."""
+        return _once(ask.parse, letter, headers, door)
+
+    def counted(self, letter: ask.Letter, headers: Mapping[str, str], door: ask.Door) -> int:
+        """As `ask.counted` does."""
+        return _once(ask.counted, letter, headers, door)
+
+    def _forget(self) -> None:
+        oldest = next(iter(self._letters))
+        del self._letters[oldest]
+        self._left += len(oldest)
+
+
+def _once(
+    judge: Callable[[ask.Letter, Mapping[str, str], ask.Door], Verdict],
+    letter: ask.Letter,
+    headers: Mapping[str, str],
+    door: ask.Door,
+) -> Verdict:
+    judged = letter.judged
+    if judged is None:
+        return judge(letter, headers, door)
+    get = headers.get
+    asking = judge, get("x-api-key"), get("authorization"), get("anthropic-version"), get("anthropic-beta")
+    if (found := judged.get(asking)) is not None and found[0] is door:
+        verdict: Verdict = found[1]
+        return verdict
+    verdict = judge(letter, headers, door)
+    if len(judged) >= CALLERS:
+        judged.clear()
+    judged[asking] = door, verdict
+    return verdict

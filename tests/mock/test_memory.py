@@ -1,0 +1,132 @@
+"""What came before is judged as it was then, and only where everything that matters is the same."""
+
+import json
+
+import pytest
+
+from mockclaude import roster
+from mockclaude.request import ask
+from mockclaude.request.ask import ANYONE, Door
+from mockclaude.request.intake import Intake
+from mockclaude.request.memory import CALLERS, Memory
+from mockclaude.wire import ApiError
+
+HI = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+HEADERS = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+
+
+def sent(body, *, encoding=""):
+    whole = Intake(encoding)
+    whole.take(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return whole
+
+
+def test_the_same_bytes_are_read_and_judged_once():
+    memory = Memory()
+
+    first, again = memory.received(sent(HI)), memory.received(sent(HI))
+
+    assert again is first
+    assert memory.parse(again, HEADERS, ANYONE) is memory.parse(first, HEADERS, ANYONE)
+    assert memory.parse(first, HEADERS, ANYONE) == ask.parse(ask.open_letter(json.dumps(HI).encode()), HEADERS)
+
+
+def test_a_body_that_only_means_the_same_is_read_anew():
+    memory = Memory()
+    turned = dict(reversed(HI.items()))
+
+    first, other = memory.received(sent(HI)), memory.received(sent(turned))
+
+    assert other is not first
+    assert other.digest == first.digest
+    assert list(memory.parse(other, HEADERS, ANYONE).body) == list(turned)
+
+
+@pytest.mark.parametrize(
+    ("headers", "door"),
+    [
+        (HEADERS | {"x-api-key": "other"}, ANYONE),
+        ({"authorization": "Bearer other", "anthropic-version": "2023-06-01"}, ANYONE),
+        (HEADERS | {"anthropic-version": "2026-10-21"}, ANYONE),
+        (HEADERS | {"anthropic-beta": "context-1m-2025-08-07"}, ANYONE),
+        (HEADERS, Door(models=roster.Roster(also={"claude-haiku-4-5": "claude-opus-4-5"}))),
+    ],
+    ids=["another key", "a bearer token", "another version", "a beta", "another door"],
+)
+def test_whoever_asks_otherwise_is_judged_for_himself(headers, door):
+    memory = Memory()
+    letter = memory.received(sent(HI))
+    memory.parse(letter, HEADERS, ANYONE)
+
+    assert memory.parse(letter, headers, door) == ask.parse(letter, headers, door)
+    assert memory.parse(letter, headers, door) != memory.parse(letter, HEADERS, ANYONE)
+
+
+def test_a_door_that_has_been_shut_refuses_what_it_let_in():
+    memory = Memory()
+    letter = memory.received(sent(HI))
+    memory.parse(letter, HEADERS, ANYONE)
+
+    with pytest.raises(ApiError) as refused:
+        memory.parse(letter, HEADERS, Door(keys=frozenset({"another"})))
+
+    assert refused.value.status == 401
+
+
+def test_a_count_is_no_message():
+    memory = Memory()
+    letter = memory.received(sent({name: HI[name] for name in ("model", "messages")}))
+
+    assert memory.counted(letter, HEADERS, ANYONE) == memory.counted(letter, HEADERS, ANYONE) == 1
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            memory.parse(letter, HEADERS, ANYONE)
+
+
+@pytest.mark.parametrize("body", [b"no json", b"", b"[" * 500 + b"]" * 500], ids=["no json", "nothing", "too deep"])
+def test_what_is_no_json_is_refused_each_time(body):
+    memory = Memory()
+
+    letters = [memory.received(sent(body)) for _ in range(2)]
+
+    assert [letter.error.status for letter in letters] == [400, 400]
+    assert len(memory) == 0
+
+
+def test_a_body_that_could_not_be_decoded_is_refused_each_time():
+    memory = Memory()
+
+    assert [memory.received(sent(b"x", encoding="gzip")).error.status for _ in range(2)] == [400, 400]
+    assert len(memory) == 0
+
+
+def test_no_more_is_remembered_than_there_is_room_for():
+    size = len(json.dumps(HI))
+    memory = Memory(room=3 * size)
+    bodies = [json.dumps(HI | {"max_tokens": number}).encode() for number in range(10, 15)]
+
+    first = [memory.received(sent(body)) for body in bodies[:3]]
+    renewed = memory.received(sent(bodies[0]))
+    memory.received(sent(bodies[3]))
+
+    assert renewed is first[0]
+    assert len(memory) == 3
+    assert memory.received(sent(bodies[0])) is first[0]
+    assert memory.received(sent(bodies[1])) is not first[1]
+
+
+def test_a_long_body_is_not_remembered():
+    memory = Memory(longest=10)
+
+    assert memory.received(sent(HI)).judged is None
+    assert len(memory) == 0
+
+
+def test_of_many_callers_with_one_question_the_last_are_remembered():
+    memory = Memory()
+    letter = memory.received(sent(HI))
+
+    for number in range(3 * CALLERS):
+        assert memory.parse(letter, HEADERS | {"x-api-key": str(number)}, ANYONE).key == str(number)
+
+    assert len(letter.judged) <= CALLERS
