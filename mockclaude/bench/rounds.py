@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mockclaude.bench import contender
-from mockclaude.bench.contender import Contender, CouldNotRun
+from mockclaude.bench.contender import Contender, CouldNotRun, Running
 from mockclaude.bench.load import Found, Load
 
 NOISY = 0.008
@@ -62,16 +62,24 @@ def of_server(one: Contender, load: Load) -> Found:
     """A server, by a reader on a core of its own."""
     server_core, reader_core = contender.cores()
     with contender.running(one, load, server_core) as server:
-        task = {"load": load._asdict(), "port": server.port, "pid": server.pid}
-        reader = subprocess.run(
-            [sys.executable, "-m", "mockclaude.bench.reader"],
-            input=json.dumps(task),
-            capture_output=True,
-            text=True,
-            preexec_fn=contender.pinned(reader_core),
-        )
+        try:
+            return read(load, server, reader_core)
+        except CouldNotRun as error:
+            raise CouldNotRun(f"{one.name}: {error}") from None
+
+
+def read(load: Load, server: Running, core: int) -> Found:
+    """What a reader finds, in a process of its own on `core`; raises `CouldNotRun`."""
+    task = {"load": load._asdict(), "port": server.port, "pid": server.pid}
+    reader = subprocess.run(
+        [sys.executable, "-m", "mockclaude.bench.reader"],
+        input=json.dumps(task),
+        capture_output=True,
+        text=True,
+        preexec_fn=contender.pinned(core),
+    )
     if reader.returncode:
-        raise CouldNotRun(f"{one.name}, {load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
+        raise CouldNotRun(f"{load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
     return Found.read(reader.stdout)
 
 

@@ -12,6 +12,7 @@ from mockclaude.bench import contender, gateways, goals, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Load
 from mockclaude.bench.rounds import Row
+from mockclaude.commands import growing
 from mockclaude.commands.console import COULD_NOT_RUN
 
 FAILED = 1
@@ -103,6 +104,9 @@ def gateway(
     ]
     held_to = [goal for way in ways for goal in gateways.goals_of(way)]
     _run_all("gateway", pairs, held_to, count, only, [], saved, compare)
+
+
+app.command("growth")(growing.growth)
 
 
 def _run(
