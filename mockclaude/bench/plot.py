@@ -18,6 +18,10 @@ LEFT, TOP, RIGHT, BOTTOM = 44, 78, 244, 182
 LINE = 16
 SHOWN = 760
 """Pixels that the picture is wide where there is room."""
+CAPTION = (
+    "What all of them cost together. Dashed: as their number.",
+    "(^n): the steepest step grows as the n-th power.",
+)
 STYLE = """
 :root { --paper: #ffffff; --ink: #1a1f26; --faint: #c9ced6; --a: #1f5fa8; --b: #a8480a; --c: #15703a; --bad: #c01c28 }
 @media (prefers-color-scheme: dark) {
@@ -39,7 +43,8 @@ text.missed { fill: var(--bad); stroke: none }
 def svg(curves: Sequence[Curve], counts: Mapping[str, str]) -> str:
     """The picture; `counts` says what the sizes of a series count."""
     names = list(dict.fromkeys(curve.series for curve in curves))
-    height = HEIGHT * math.ceil(len(names) / 2) + LINE
+    below = HEIGHT * math.ceil(len(names) / 2) + LINE
+    height = below + LINE * len(CAPTION)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" width="{SHOWN}">',
         f"<title>What the mock costs, against what grows</title><style>{STYLE}</style>",
@@ -49,7 +54,8 @@ def svg(curves: Sequence[Curve], counts: Mapping[str, str]) -> str:
         parts.append(f'<g transform="translate({column * WIDTH} {row * HEIGHT})">')
         parts += _panel(counts[name], [curve for curve in curves if curve.series == name])
         parts.append("</g>")
-    return "\n".join([*parts, "</svg>", ""])
+    said = [f'<text x="{LEFT - 34}" y="{below + LINE * row}">{line}</text>' for row, line in enumerate(CAPTION)]
+    return "\n".join([*parts, *said, "</svg>", ""])
 
 
 def _panel(title: str, curves: Sequence[Curve]) -> Iterator[str]:

@@ -245,16 +245,16 @@ def _rate(caller: Caller, rate: int) -> Iterator[Cost]:
 
 
 SERIES: Mapping[str, Series] = {
-    "streams": Series("streams of two tokens a second", (10, 100, 1_000, 10_000), _streams, _speaking),
-    "idle": Series("streams that wait for their first token", (10, 100, 1_000, 10_000), _idle, _waiting),
-    "rate": Series("short answers in JSON a second", (50, 125, 500, 2_000), _rate),
-    "prompt": Series("bytes of text in a prompt", (1_000, 10_000, 100_000, 1_000_000), _prompts(_text)),
-    "document": Series("bytes of a document in a prompt", (1_000, 100_000, 1_000_000, 10_000_000), _prompts(_document)),
-    "blocks": Series("blocks of text in a prompt", (1, 100, 1_000, 10_000, 100_000), _prompts(_blocks)),
+    "streams": Series("streams at 2 tokens a second", (10, 100, 1_000, 10_000), _streams, _speaking),
+    "idle": Series("streams before a token", (10, 100, 1_000, 10_000), _idle, _waiting),
+    "rate": Series("short answers a second", (50, 125, 500, 2_000), _rate),
+    "prompt": Series("bytes of a prompt", (1_000, 10_000, 100_000, 1_000_000), _prompts(_text)),
+    "document": Series("bytes of a document", (1_000, 100_000, 1_000_000, 10_000_000), _prompts(_document)),
+    "blocks": Series("blocks of a prompt", (1, 100, 1_000, 10_000, 100_000), _prompts(_blocks)),
     "batch": Series("requests in a batch", (1, 100, 1_000, 10_000, 100_000), _batch, lambda size: LATER),
     "journal": Series("records in the journal", (0, 1_000, 10_000, 100_000), _journal),
     "timeline": Series("entries of the timeline", (0, 10, 100, 1_000, 10_000), _timeline),
     "keys": Series("callers with limits on", (1, 10, 100, 1_000, 10_000), _keys),
     "limits": Series("limits", (0, *range(1, len(LIMITS) + 1)), _limits),
-    "rules": Series("rules of `responders` that do not match", (0, 10, 100, 1_000), _rules),
+    "rules": Series("rules that do not match", (0, 10, 100, 1_000), _rules),
 }
