@@ -26,7 +26,7 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/lint-imports
 
 bench: setup ## what mock, gateway and generator cost, beside baselines (a quarter of an hour, on two cores that do nothing else)
-	@worst=0; for what in mock idle json "json --count-tokens" gateway growth; do \
+	@worst=0; for what in mock ladder idle json "json --count-tokens" gateway growth; do \
 	$(BIN)/mockclaude bench $$what || worst=$$?; done; $(BIN)/loadtests bench client || worst=$$?; exit $$worst
 
 agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
-from mockclaude.bench import contender, gateways, goals, report, rounds
+from mockclaude.bench import contender, gateways, goals, ladder, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
-from mockclaude.bench.load import Load
+from mockclaude.bench.load import Found, Load
 from mockclaude.bench.rounds import Row
 from mockclaude.commands import growing
 from mockclaude.commands.console import COULD_NOT_RUN
@@ -45,12 +47,47 @@ def mock(
     compare: Path | None = COMPARE,
 ) -> None:
     """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
-    sizes = [int(one) for one in n.split(",")]
-    loads = [Load(size, "/v1/messages", ASKED, MARKER, 0.3, 1 / 90, 150, 2.0, 1.0, seconds) for size in sizes]
+    loads = [_speaking(int(size), seconds) for size in n.split(",")]
     names = ("naive", "sse", "streaming", "raw_send")
     baselines = [contender.baseline(name, gc) for name in names for gc in (False, True)]
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
     _run("mock", [contender.OURS, *beside], loads, goals.MOCK, count, only, peer, saved, compare)
+
+
+def _speaking(n: int, seconds: float) -> Load:
+    return Load(n, "/v1/messages", ASKED, MARKER, 0.3, 1 / 90, 150, 2.0, 1.0, seconds)
+
+
+@app.command("ladder")
+def ladder_(
+    count: int = ROUNDS,
+    seconds: float = SECONDS,
+    only: str = ONLY,
+    saved: Path | None = SAVED,
+) -> None:
+    """The most streams of 90 tokens a second of which 99 of 100 tokens are within 5 ms, beside what others carry."""
+    beside = [contender.baseline(name, True) for name in ("streaming", "raw_send")]
+    chosen = _chosen([contender.OURS, *beside], only)
+    heights: dict[str, list[ladder.Height | None]] = {one.name: [] for one in chosen}
+
+    def measure(one: Contender, n: int) -> Found:
+        typer.echo(f"round {len(heights[one.name]) + 1} of {count}: {one.name}, {n} streams", err=True)
+        return rounds.of_server(one, _speaking(n, seconds))
+
+    try:
+        for _ in range(count):
+            for one in chosen:
+                own = heights[one.name]
+                own.append(ladder.climb(partial(measure, one), ladder.start(own)))
+    except CouldNotRun as error:
+        _give_up(error)
+    judged = ladder.judge(heights)
+    for line in (*ladder.table(heights), "", *ladder.verdicts(judged)):
+        typer.echo(line)
+    if saved is not None:
+        saved.write_text(json.dumps(report.document("ladder", [], []) | ladder.document(heights, judged), indent=1))
+    if any(one.verdict == "missed" for one in judged):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -135,14 +172,14 @@ def _run_all(
 ) -> None:
     """Contenders under their own loads, all against the same goals."""
     rows: list[Row] = []
+    wanted = {one.name for one in _chosen([one for contenders, _ in pairs for one in contenders], only)}
     try:
         for contenders, loads in pairs:
-            chosen = [one for one in contenders if not only or one.name in only.split(",")]
+            chosen = [one for one in contenders if one.name in wanted]
             chosen += map(contender.peer, peers)
             rows += rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True))
     except CouldNotRun as error:
-        typer.echo(f"mockclaude bench: {error}", err=True)
-        raise typer.Exit(COULD_NOT_RUN) from None
+        _give_up(error)
     judged = goals.judge(held_to, rows)
     for line in (*report.table(rows), "", *report.verdicts(judged)):
         typer.echo(line)
@@ -153,3 +190,17 @@ def _run_all(
         saved.write_text(json.dumps(report.document(what, rows, judged), indent=1))
     if any(one.verdict == "missed" for one in judged):
         raise typer.Exit(FAILED)
+
+
+def _chosen(contenders: Sequence[Contender], only: str) -> list[Contender]:
+    names = only.split(",") if only else [one.name for one in contenders]
+    known = dict.fromkeys(one.name for one in contenders)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        _give_up(CouldNotRun(f"--only {only}: got {', '.join(unknown)}, expected some of {', '.join(known)}"))
+    return [one for one in contenders if one.name in names]
+
+
+def _give_up(error: CouldNotRun) -> NoReturn:
+    typer.echo(f"mockclaude bench: {error}", err=True)
+    raise typer.Exit(COULD_NOT_RUN)
