@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 Json = dict[str, Any]
 
 # How a refusal is named by the error type in its body; what is not here is a failure of the gateway.
@@ -53,6 +55,11 @@ class Said(NamedTuple):
     task: str | None = None
 
 
+TEXT_ALONE = 2
+NOTHING_ELSE = Said()[TEXT_ALONE:]
+"""What most events say beside their text."""
+
+
 class Dialect(NamedTuple):
     """How an answer is read: a whole one, an event of a stream by name and data, and the marks that end a stream."""
 
@@ -97,14 +104,17 @@ class Exchange:
     def feed(self, data: bytes, now: float) -> None:
         """What one read brought; all events in it came now, however long ago they were sent."""
         self._unclaimed += len(data)
-        self._buffer += self._plain(data)
+        self._buffer += data if self._inflate is None else self._plain(data, self._inflate)
         if not self.streaming:
             return
         # SSE ends an event with a blank line, in any of three line endings; what we read uses LF or CRLF.
-        *events, self._buffer = self._buffer.replace(b"\r\n", b"\n").split(b"\n\n")
+        if b"\r" in self._buffer:
+            self._buffer = self._buffer.replace(b"\r\n", b"\n")
+        *events, self._buffer = self._buffer.split(b"\n\n")
         for event in events:
             said = self._dialect.event(*_fields(event))
-            self._take(said)
+            if said[TEXT_ALONE:] != NOTHING_ELSE:
+                self._take(said)
             if said.delta:
                 self._delta(said.text, now)
 
@@ -137,12 +147,10 @@ class Exchange:
         if said.mark is not None:
             self._marks.add(said.mark)
 
-    def _plain(self, data: bytes) -> bytes:
+    def _plain(self, data: bytes, inflate: Callable[[bytes], bytes]) -> bytes:
         """As much of the body as these bytes tell."""
-        if self._inflate is None:
-            return data
         try:
-            return self._inflate(data)
+            return inflate(data)
         except zlib.error as error:
             self.error = f"{self.encoding}: {error}"
             return b""
@@ -162,9 +170,12 @@ class Exchange:
 def json_of(data: bytes) -> Json:
     """The JSON object that `data` is; an empty one when it is none."""
     try:
-        body = json.loads(data)
-    except ValueError:
-        return {}
+        body = orjson.loads(data)
+    except ValueError:  # or what only json takes: half of a surrogate pair, NaN
+        try:
+            body = json.loads(data)
+        except ValueError:
+            return {}
     return body if isinstance(body, dict) else {}
 
 
@@ -172,11 +183,10 @@ def _fields(event: bytes) -> tuple[str, bytes]:
     """The name and the data of one event."""
     name, data = "message", b""
     for line in event.split(b"\n"):
-        field, _, value = line.partition(b":")
-        if field == b"event":
-            name = value.strip().decode("utf-8", "replace")
-        elif field == b"data":
-            data += value.strip()
+        if line.startswith(b"data:"):
+            data += line[5:].strip()
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode("utf-8", "replace")
     return name, data
 
 
@@ -191,7 +201,7 @@ def _event(name: str, data: bytes) -> Said:
         usage = body.get("usage")
         used = usage if isinstance(usage, dict) else {}
         return Said(mark="done", input_tokens=count_of(used.get("input")), output_tokens=count_of(used.get("output")))
-    return Said(delta="text" in body, text=size_of(body.get("text")))
+    return Said("text" in body, size_of(body.get("text")))
 
 
 def _claudes_event(name: str, data: bytes) -> Said:
@@ -203,7 +213,7 @@ def _claudes_event(name: str, data: bytes) -> Said:
             return _used(message if isinstance(message, dict) else {})
         case "content_block_delta":
             delta = body.get("delta")
-            return Said(delta=True, text=size_of(delta.get("text")) if isinstance(delta, dict) else 0)
+            return Said(True, size_of(delta.get("text")) if isinstance(delta, dict) else 0)
         case "message_delta":
             return _used(body)
         case "message_stop":
