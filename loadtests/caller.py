@@ -1,8 +1,8 @@
-"""One request over gevent's sockets, read as it arrives.
+"""A request over gevent's sockets, from its errand's first step to its last; how it is read is in `line`.
 
 Locust's own `iter_lines` waits for 1,024 bytes before it gives anything (its first line came at 911 ms where the true
 time was 202), geventhttpclient's `read` for as many as it is asked for, its `readline` for a line, of which none is to
-be seen in a compressed body. So what has come is taken out of its buffer as soon as it is there.
+be seen in a compressed body. Of geventhttpclient there remain the pool of connections and the parser.
 """
 
 import errno
@@ -17,12 +17,12 @@ import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
-from loadtests import rotation
+from loadtests import line, rotation
 from loadtests.client import Call
 from loadtests.errand import Errand, Pause, bite
+from loadtests.line import BLOCK, Answer
 
 FOREVER = 86_400.0
-BLOCK = 1 << 16
 LITTLE = 4096
 """Bytes that the machine of a slow reader keeps for it; then whoever sends has to wait."""
 HANDSHAKES = 10
@@ -97,7 +97,7 @@ def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
     timer = gevent.Timeout.start_new(timeout)
     response: HTTPSocketPoolResponse | None = None
     try:
-        response = _send(http, call)
+        response = http.request(call.method, call.path, body=call.body, headers=call.headers)
         response.read()
         return rotation.is_well(response.status_code)
     except gevent.Timeout as expired:
@@ -115,38 +115,39 @@ def probe(http: HTTPClient, call: Call, timeout: float) -> bool:
 def _exchange(
     http: HTTPClient, call: Call, errand: Errand, clock: Callable[[], float], patience: _Patience, reads: float
 ) -> None:
-    most = BLOCK if reads == math.inf else min(BLOCK, bite(reads))
-    response: HTTPSocketPoolResponse | None = None
+    answer, sock = Answer(errand, clock), None
+    pool: Any = http._connection_pool
     try:
-        response = _send(http, call)
-        encoding = str(response.get("content-encoding", ""))
-        errand.head(response.status_code, str(response.get("content-type", "")), encoding)
-        while data := _part(response, most):
-            errand.feed(data, clock())
-            patience.look()
-            if most < BLOCK:
-                gevent.sleep(len(data) / reads)
+        sock = pool.get_socket()
+        line.send(sock, call, _host(http))
+        if reads == math.inf and not errand.may_stop_reading and not line.encrypted(sock):
+            line.read(sock, answer)
+        else:
+            _read_by_hand(sock, answer, patience, reads)
         errand.end(clock())
     except (OSError, HTTPParseError) as error:
         if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
             raise Starved(str(error)) from error
         errand.fail(_outcome_of(error), clock(), f"{type(error).__name__}: {error}")
     finally:
-        if response is not None:
-            response.release()
+        if sock is not None:
+            (pool.return_socket if answer.clean else pool.release_socket)(sock)
 
 
-def _send(http: HTTPClient, call: Call) -> HTTPSocketPoolResponse:
-    return http.request(call.method, call.path, body=call.body, headers=call.headers)
+def _read_by_hand(sock: Any, answer: Answer, patience: _Patience, reads: float) -> None:
+    most = BLOCK if reads == math.inf else min(BLOCK, bite(reads))
+
+    def taken(size: int) -> None:
+        patience.look()
+        if most < BLOCK:
+            gevent.sleep(size / reads)
+
+    line.read_by_hand(sock, answer, most, taken)
 
 
-def _part(response: HTTPSocketPoolResponse, most: int) -> bytes:
-    """What has come of a body, as soon as anything has; b"" at its end."""
-    while not response._body_buffer and not response.message_complete:
-        if response._sock is None:
-            raise HTTPConnectionClosed("connection closed.")
-        response.feed(response._sock.recv(most))
-    return response.read(len(response._body_buffer))
+def _host(http: HTTPClient) -> str:
+    name = f"[{http.host}]" if ":" in http.host else http.host
+    return name if http.port in (80, 443) else f"{name}:{http.port}"
 
 
 def _outcome_of(error: Exception) -> str:

@@ -68,6 +68,11 @@ class Errand:
         return min(self._gives_up, left)
 
     @property
+    def may_stop_reading(self) -> bool:
+        """Whether its caller goes sooner than it would have, once there is something to read."""
+        return self._arrival.reading is not None
+
+    @property
     def answered(self) -> bool:
         """Whether the exchange under way has a status yet."""
         return self._exchange.status is not None

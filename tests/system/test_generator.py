@@ -16,7 +16,7 @@ from tests.system.misbehaving import Misbehaving, never_answers
 BEYOND = """\
 about: Three times and more of what one core can send.
 slo: {e2e: 4}
-load: {user: chat, arrivals: constant, rate: 12000, patience: 3}
+load: {user: chat, arrivals: constant, rate: 20000, patience: 3}
 phases: [{name: load, seconds: 2}]
 mock: {latency: {ttft: {p50: 0.05, p95: 0.05}, tokens_per_second: 1000, output_tokens: 10}}
 gates: [load.e2e.p50 < 3, load.goodput_ratio < 0.9]
@@ -37,7 +37,7 @@ def test_a_load_of_three_times_what_one_core_can_send_is_invalid_and_has_no_late
     assert {figures[name]["p50"] for name in ("e2e", "ttft", "service_time", "e2e_adjusted")} == {None}
     assert [gate["status"] for gate in summary["gates"]] == ["skipped", "skipped"]
     assert figures["dispatch_lag"]["max"] > 1
-    assert sum(figures["outcomes"].values()) == figures["started"] == 23999
+    assert sum(figures["outcomes"].values()) == figures["started"] == 39999
     assert set(figures["outcomes"]) <= set(OUTCOMES)
 
 
