@@ -48,7 +48,7 @@ class Metrics:
     """
 
     def __init__(self, known: Iterable[str] = (), worker: str | None = None) -> None:
-        prices.load()
+        self._prices = prices.Prices()
         self.worker = worker
         self._models = Models(known)
         self._registry = registry = CollectorRegistry()
@@ -125,7 +125,7 @@ class Metrics:
             return
         for kind, count in used._asdict().items():
             self._tokens.labels(label, kind).inc(count)
-        dollars = prices.dollars(model, used)
+        dollars = self._prices.dollars(model, used)
         if dollars is None:
             self._unpriced.inc()
         else:

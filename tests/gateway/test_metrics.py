@@ -5,6 +5,7 @@ import asyncio
 import httpx2
 import pytest
 from fastapi import FastAPI
+from genai_prices import data_snapshot
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_under_test import metrics, prices
@@ -126,12 +127,24 @@ def test_an_attempt_without_a_first_token_and_a_request_that_never_waited_are_no
     ],
 )
 def test_claude_haiku_costs_what_the_price_list_says(used, dollars):
-    assert prices.dollars(HAIKU, used) == pytest.approx(dollars)
+    listed = prices.Prices()
+
+    assert [listed.dollars(HAIKU, used) for _ in range(2)] == pytest.approx([dollars] * 2)
+
+
+def test_a_price_that_was_kept_is_the_one_on_the_list():
+    listed, used = prices.Prices(), prices.Used(70_000, 800, 400_000, 3_000)
+    known = {one.id for one in data_snapshot.get_snapshot().find_provider(None, "anthropic", None).models}
+
+    for model in known:
+        fresh = prices.Prices().dollars(model, used)
+        listed.dollars(model, prices.Used(1, 1))
+        assert listed.dollars(model, used) == pytest.approx(fresh), model
 
 
 @pytest.mark.parametrize("model", ["some-model", "", None])
 def test_a_model_that_is_not_on_the_list_has_no_price(model):
-    assert prices.dollars(model, prices.Used(1, 1)) is None
+    assert prices.Prices().dollars(model, prices.Used(1, 1)) is None
 
 
 def test_tokens_and_cost_are_counted_by_model():
