@@ -1,7 +1,8 @@
 """How often each caller has asked in its window, in memory: the storage that slowapi counts in without Redis.
 
-The one that its library brings starts a thread at every request, to look for windows that are over, and that costs ten
-times what the count does. Here those are looked for when there are twice as many as there were after the last look.
+The one that its library brings starts a thread at every request, to look for windows that are over: 0.3 ms of CPU, and
+the event loop stands still until it runs, which may be milliseconds. Here those are looked for when there are twice as
+many as there were after the last look.
 """
 
 from __future__ import annotations

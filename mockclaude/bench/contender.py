@@ -32,25 +32,28 @@ class CouldNotRun(Exception):
 class Contender(NamedTuple):
     """`words` follow `python`; {fd} in them is the socket, {config} a mock's. A peer has a `url` and no words.
 
-    A gateway `asks` a mock that runs beside it, on the reader's core.
+    A gateway `asks` a mock that runs `beside` the reader, on its core.
     """
 
     name: str
     words: tuple[str, ...] = ()
     url: str = ""
     asks: bool = False
+    beside: bool = False
     environment: tuple[tuple[str, str], ...] = ()
 
 
 class Running(NamedTuple):
-    """A contender that listens on loopback; `pid` is None for a peer's."""
+    """A contender that listens on loopback; `pid` is None for a peer's, `beside` is of a mock on the reader's core."""
 
     port: int
     pid: int | None
+    beside: int | None = None
 
 
 OURS = Contender("mockclaude", ("-m", "mockclaude", "serve", "--fd", "{fd}", "--config", "{config}"))
 """The mock itself, as anybody would start it."""
+BESIDE = OURS._replace(beside=True)
 
 
 def baseline(name: str, tuned: bool = False) -> Contender:
@@ -94,12 +97,13 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
     if contender.url:
         yield Running(urllib.parse.urlsplit(contender.url).port or 0, None)
         return
-    with tempfile.TemporaryDirectory() as folder, _listener() as listener, _asked(contender, load) as asked:
+    with tempfile.TemporaryDirectory() as folder, _listener() as listener, _asked(contender, load) as mock:
         listener.set_inheritable(True)
         config = Path(folder, "mock.yaml")
         config.write_text(json.dumps(load.config))
         port, fd = listener.getsockname()[1], listener.fileno()
         words = [word.replace("{fd}", str(fd)).replace("{config}", str(config)) for word in contender.words]
+        asked = {} if mock is None else {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{mock.port}"}
         process = subprocess.Popen(
             [sys.executable, *words],
             pass_fds=[fd],
@@ -109,20 +113,20 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
         )
         try:
             _wait(contender, process, port)
-            yield Running(port, process.pid)
+            yield Running(port, process.pid, process.pid if contender.beside else mock and mock.pid)
         finally:
             process.terminate()
             process.wait()
 
 
 @contextlib.contextmanager
-def _asked(contender: Contender, load: Load) -> Iterator[dict[str, str]]:
-    """Where a gateway finds Claude."""
+def _asked(contender: Contender, load: Load) -> Iterator[Running | None]:
+    """The mock that is Claude to a gateway."""
     if not contender.asks:
-        yield {}
+        yield None
         return
-    with running(OURS, load, cores()[1]) as mock:
-        yield {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{mock.port}"}
+    with running(BESIDE, load, cores()[1]) as mock:
+        yield mock
 
 
 def _listener() -> socket.socket:

@@ -12,23 +12,37 @@ from mockclaude.bench.load import Load
 QUESTION = "Tell me of the harbour."
 STREAMS = 50
 TTFT, RATE, TOKENS = 0.3, 90, 150
-KEY = (("ANTHROPIC_API_KEY", "sk-bench"), ("VALID_API_KEYS", "sk-bench"))
+PRODUCTION = (("ANTHROPIC_API_KEY", "sk-bench"), ("VALID_API_KEYS", "sk-bench"))
+BARE = (*PRODUCTION, ("GATEWAY_PRESET", "naive"), ("GATEWAY_CANCEL_UPSTREAM", "true"))
+"""Every defence off. One of them saves CPU (what nobody reads goes through a queue, once it may go on), and is on."""
 CHAT, PASSED_ON = "chat", "passed on"
 """Two ways through a gateway: text in events of its own, and Claude's bytes as they come."""
+SSE = "sse-starlette"
+"""Bytes passed on through it, where the gateway sends them itself."""
+PARTS = {CHAT: ("aiohttp", "raw events", "patience", "own send"), PASSED_ON: ("aiohttp", "bytes")}
+"""What benchmarks/without_gateway.py can leave out."""
+MOCK = contender.BESIDE._replace(name="passed on: nothing between")
 
 
 def contenders(way: str) -> list[Contender]:
-    """The baseline first; `naive` has every defence off, `production` all of them on."""
-    naive = contender.baseline("gateway")
-    return [
-        naive._replace(name=f"{way}: messages.stream", asks=True),
-        *(_ours(way, preset) for preset in ("naive", "production")),
-    ]
-
-
-def _ours(way: str, preset: str) -> Contender:
+    """The baseline first, then ours with all defences and with none; without a gateway what the mock needs itself."""
+    naive = contender.baseline("gateway")._replace(name=f"{way}: messages.stream", asks=True)
     words = ("-m", "gateway_under_test", "--fd", "{fd}")
-    return Contender(f"{way}: {preset}", words, asks=True, environment=(*KEY, ("GATEWAY_PRESET", preset)))
+    ours = Contender(f"{way}: production", words, asks=True, environment=PRODUCTION)
+    bare = ours._replace(name=f"{way}: no defences", environment=BARE)
+    return [naive, ours, bare, *([without(way, SSE), MOCK] if way == PASSED_ON else [])]
+
+
+def without(way: str, what: str) -> Contender:
+    """Ours without one of the things that make it fast."""
+    words = (str(contender.BASELINES / "without_gateway.py"), what, "{fd}")
+    told = "through" if what == SSE else "without"
+    return Contender(f"{way}: {told} {what}", words, asks=True, environment=PRODUCTION)
+
+
+def ablated(way: str) -> list[Contender]:
+    """Ours, and ours without each of them."""
+    return [contenders(way)[1], *(without(way, what) for what in PARTS[way])]
 
 
 def load(way: str, n: int, seconds: float) -> Load:
@@ -45,10 +59,15 @@ def load(way: str, n: int, seconds: float) -> Load:
 
 def goals_of(way: str) -> tuple[Goal, ...]:
     """CPU a token and added time to first token beside the baseline's; what the defences cost."""
-    ratio = 1 / 2.2 if way == CHAT else 1 / 2.9
     ours, naive = f"{way}: production", f"{way}: messages.stream"
+    cpu, added = (
+        f"{way}: CPU a token, of messages.stream's",
+        f"{way}: p99 added to the first token, of messages.stream's",
+    )
+    through = Goal(f"{cpu}, through {SSE}", STREAMS, goals.cpu, 1 / 2.4, naive, without(way, SSE).name)
     return (
-        Goal("CPU a token, of messages.stream's", STREAMS, goals.cpu, ratio, naive, ours),
-        Goal("p99 of what it adds to the first token, of messages.stream's", STREAMS, goals.first, 1 / 3, naive, ours),
-        Goal("CPU a token with all defences, of that without", STREAMS, goals.cpu, 1.1, f"{way}: naive", ours),
+        Goal(cpu, STREAMS, goals.cpu, 1 / 2.2 if way == CHAT else 1 / 2.9, naive, ours),
+        *([through] if way == PASSED_ON else []),
+        Goal(added, STREAMS, goals.first, 1 / 3, naive, ours, less=MOCK.name),
+        Goal(f"{way}: CPU a token, of that with no defences", STREAMS, goals.cpu, 1.1, f"{way}: no defences", ours),
     )

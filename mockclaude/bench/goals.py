@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mockclaude.bench.load import Found
-from mockclaude.bench.rounds import Row, quiet
+from mockclaude.bench.rounds import BUSY, Measured, Row, quiet
 
 OURS = "mockclaude"
 
+Rounds = Mapping[str, Sequence[Measured]]
+"""Those of each contender a goal names."""
 Verdict = Literal["met", "missed", "undecided"]
 Figure = Callable[[Any], float | None]
 """Of what `rounds` measured; None where it was not."""
@@ -25,6 +27,7 @@ class Goal(NamedTuple):
     beside: str = ""
     own: str = OURS
     counted: str = "callers"
+    less: str = ""
 
 
 class Judged(NamedTuple):
@@ -83,19 +86,22 @@ def judge(goals: Sequence[Goal], rows: Sequence[Row], times: Sequence[Figure] = 
     by_name = {(row.name, row.n): row for row in rows}
     judged = []
     for goal in goals:
-        own, other = by_name.get((goal.own, goal.n)), by_name.get((goal.beside, goal.n))
-        if own is not None and (other is not None or not goal.beside):
-            judged.append(_judged(goal, own, other, times))
+        measured = {name: by_name.get((name, goal.n)) for name in (goal.own, goal.beside, goal.less) if name}
+        found = {name: row.rounds for name, row in measured.items() if row is not None}
+        if len(found) == len(measured):
+            judged.append(_judged(goal, found, times))
     return judged
 
 
-def _judged(goal: Goal, own: Row, other: Row | None, times: Sequence[Figure]) -> Judged:
+def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
     what = f"{goal.what}, {goal.n} {goal.counted}"
-    if any(found.failed or found.short for found in own.rounds):
+    if any(found.failed or found.short for found in rounds[goal.own]):
         return Judged(what, goal.limit, (), "missed", "answers failed or were short")
-    figures = tuple(sorted(_figures(goal, own, other, times)))
+    figures = tuple(sorted(_figures(goal, rounds, times)))
     if not figures:
-        return Judged(what, goal.limit, (), "undecided", "no quiet round")
+        busiest = max(found.reader for each in rounds.values() for found in each)
+        why = f"the reader's core was {busiest:.0%} busy" if busiest > BUSY else "no quiet round"
+        return Judged(what, goal.limit, (), "undecided", why)
     kept = [figure <= goal.limit for figure in figures]
     if all(kept):
         return Judged(what, goal.limit, figures, "met")
@@ -104,12 +110,13 @@ def _judged(goal: Goal, own: Row, other: Row | None, times: Sequence[Figure]) ->
     return Judged(what, goal.limit, figures, "undecided", "the rounds disagree")
 
 
-def _figures(goal: Goal, own: Row, other: Row | None, times: Sequence[Figure]) -> Iterator[float]:
+def _figures(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Iterator[float]:
     """One for each round that can tell, of which a time needs the quiet ones."""
-    beside = [None] * len(own.rounds) if other is None else other.rounds
-    for one, two in zip(own.rounds, beside, strict=True):
-        if goal.figure in times and not (quiet(one) and (two is None or quiet(two))):
+    timed = goal.figure in times
+    for all_of_one in zip(*rounds.values(), strict=True):
+        if any(found.reader > BUSY or (timed and not quiet(found)) for found in all_of_one):
             continue
-        figure, of = goal.figure(one), 1.0 if two is None else goal.figure(two)
-        if figure is not None and of is not None:
-            yield figure / of
+        found = dict(zip(rounds, map(goal.figure, all_of_one), strict=True))
+        own, of, less = found[goal.own], found.get(goal.beside, 1.0), found.get(goal.less, 0.0)
+        if own is not None and of is not None and less is not None and of > less:
+            yield max(0.0, own - less) / (of - less)

@@ -76,8 +76,9 @@ class Found(NamedTuple):
 
     `late` is how far each token came from its schedule, `uneven` how far each gap was from the one asked for, `first`
     is `late` of first tokens; `rate` is tokens got over tokens asked for. `wait` is the share of the window that server
-    or reader stood ready without a CPU, `reader` the share of its CPU that the reader used. What has no process id (a
-    peer) has no `cpu` (seconds of the server for each token or answer), `busy` or `memory` (bytes a caller).
+    or reader stood ready without a CPU, `reader` the share of its core that the reader used: behind a gateway, where
+    its core is the mock's too, both use it and the mock's wait counts. What has no process id (a peer) has no `cpu`
+    (seconds of the server for each token or answer), `busy` or `memory` (bytes a caller).
     """
 
     counted: int

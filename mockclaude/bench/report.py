@@ -32,6 +32,7 @@ COLUMNS: Sequence[tuple[str, goals.Figure, float]] = (
     ("p99 first ms", goals.first, 1e3),
     ("rate", lambda found: found.rate, 1),
     ("core %", lambda found: None if found.busy is None else found.busy, 100),
+    ("reader %", lambda found: found.reader, 100),
     ("KB a caller", goals.memory, 1e-3),
 )
 """CPU is for each token, or each answer in JSON."""

@@ -15,7 +15,7 @@ from mockclaude.bench.load import Found, Load
 NOISY = 0.008
 """Share of the time that server or reader stood ready without a CPU: something else ran, and times are not theirs."""
 BUSY = 0.7
-"""Share of its core beyond which the reader itself is what is measured."""
+"""Share of its core beyond which the reader itself is what is measured, and nothing of the round counts."""
 REPEATS = 2
 """How often a noisy measurement is made again before it stands as noisy."""
 
@@ -61,7 +61,7 @@ def quiet(found: Measured) -> bool:
 def of_server(one: Contender, load: Load) -> Found:
     """A server, by a reader on a core of its own."""
     server_core, reader_core = contender.cores()
-    with contender.running(one, load, server_core) as server:
+    with contender.running(one, load, reader_core if one.beside else server_core) as server:
         try:
             return read(load, server, reader_core)
         except CouldNotRun as error:
@@ -70,7 +70,7 @@ def of_server(one: Contender, load: Load) -> Found:
 
 def read(load: Load, server: Running, core: int) -> Found:
     """What a reader finds, in a process of its own on `core`; raises `CouldNotRun`."""
-    task = {"load": load._asdict(), "port": server.port, "pid": server.pid}
+    task = {"load": load._asdict(), **server._asdict()}
     reader = subprocess.run(
         [sys.executable, "-m", "mockclaude.bench.reader"],
         input=json.dumps(task),

@@ -130,15 +130,14 @@ def gateway(
     n: str = typer.Option(str(gateways.STREAMS), help="How many streams at once."),
     count: int = ROUNDS,
     seconds: float = SECONDS,
+    ablate: bool = typer.Option(False, "--ablate", help="Instead, without each thing that makes it fast."),
     only: str = ONLY,
     saved: Path | None = SAVED,
     compare: Path | None = COMPARE,
 ) -> None:
     """The reference gateway between its callers and a mock: CPU a token, and what it adds to the first one."""
-    ways = (gateways.CHAT, gateways.PASSED_ON)
-    pairs = [
-        (gateways.contenders(way), [gateways.load(way, int(one), seconds) for one in n.split(",")]) for way in ways
-    ]
+    ways, chosen = (gateways.CHAT, gateways.PASSED_ON), gateways.ablated if ablate else gateways.contenders
+    pairs = [(chosen(way), [gateways.load(way, int(one), seconds) for one in n.split(",")]) for way in ways]
     held_to = [goal for way in ways for goal in gateways.goals_of(way)]
     _run_all("gateway", pairs, held_to, count, only, [], saved, compare)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mockclaude.bench import contender, goals, report
+from mockclaude.bench import contender, gateways, goals, report, rounds
 from mockclaude.bench.load import Found, Load, Spread
 from mockclaude.bench.process import Usage
 from mockclaude.bench.reader import Tally
@@ -65,6 +65,27 @@ def test_a_goal_may_be_of_another_than_the_mock():
     assert verdicts(dearer, row("on", found(cpu=12e-6)), row("off", found(cpu=10e-6))) == [
         ("missed", (pytest.approx(1.2),))
     ]
+
+
+def test_what_the_mock_needs_itself_is_not_added_by_a_gateway():
+    added = goals.Goal("added", 300, goals.late, 0.5, "theirs", "ours", less="mock")
+    ours, theirs = (
+        row("ours", found(late=0.003), found(late=0.001)),
+        row("theirs", found(late=0.009), found(late=0.012)),
+    )
+    mock = row("mock", found(late=0.001), found(late=0.002))
+
+    assert verdicts(added, ours, theirs, mock) == [("met", (0.0, pytest.approx(0.25)))]
+    assert verdicts(added, ours, theirs) == []
+
+
+def test_a_round_whose_reader_was_too_busy_does_not_count():
+    rounds = [found(cpu=10e-6), found(cpu=1e-6, reader=0.9)]
+    naive = row("naive", found(cpu=100e-6), found(cpu=100e-6))
+
+    assert verdicts(FAST, row(goals.OURS, *rounds), naive) == [("met", (pytest.approx(0.1),))]
+    [judged] = goals.judge([FAST], [row(goals.OURS, *reversed(rounds[1:])), row("naive", naive.rounds[0])])
+    assert (judged.verdict, judged.why) == ("undecided", "the reader's core was 90% busy")
 
 
 def test_a_time_without_a_quiet_round_is_not_decided():
@@ -148,15 +169,31 @@ def test_the_mock_is_measured(tmp_path):
     assert measured["machine"]["cores"] >= 2
 
 
-@pytest.mark.system
-@pytest.mark.parametrize("name", ["chat: messages.stream", "passed on: production"])
-def test_a_gateway_is_measured_with_a_mock_behind_it(tmp_path, name):
-    saved = tmp_path / "bench.json"
-    words = ["gateway", "--n", "3", "--rounds", "1", "--seconds", "0.5", "--only", name, "--json", str(saved)]
+WAYS = (gateways.CHAT, gateways.PASSED_ON)
+GATEWAYS = {one.name: (way, one) for way in WAYS for one in (*gateways.contenders(way), *gateways.ablated(way))}
 
-    ended = CliRunner().invoke(benching.app, words)
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_gateway_is_measured_with_a_mock_behind_it(name):
+    way, one = GATEWAYS[name]
+    fast = gateways.load(way, 3, 1.0)._replace(gap=0.001, ramp=0.1, warm=0.1)
+
+    measured = rounds.of_server(one, fast)
+
+    assert (measured.failed, measured.short) == (0, 0)
+    assert measured.counted > 3 * gateways.TOKENS
+    assert 0 < measured.cpu < 0.01
+    assert 0 < measured.reader < 1
+
+
+@pytest.mark.system
+def test_a_run_of_gateways_ends_in_a_file(tmp_path):
+    saved = tmp_path / "bench.json"
+    words = ["gateway", "--n", "3", "--rounds", "1", "--seconds", "0.5", "--json", str(saved)]
+
+    ended = CliRunner().invoke(benching.app, [*words, "--only", "passed on: nothing between"])
 
     assert ended.exit_code == 0, ended.output
-    [measured] = json.loads(saved.read_text())["rows"]
-    assert (measured["name"], measured["rounds"][0]["failed"], measured["rounds"][0]["short"]) == (name, 0, 0)
-    assert measured["rounds"][0]["counted"] > 30
+    [row] = json.loads(saved.read_text())["rows"]
+    assert (row["name"], row["rounds"][0]["failed"]) == ("passed on: nothing between", 0)
