@@ -51,9 +51,6 @@ class Reading(NamedTuple):
     written_1h: int = 0
 
 
-NOTHING = Reading()
-
-
 class Cache:
     """All the prefixes that one mock knows: at most `limit`, the longest unused forgotten first.
 
@@ -72,8 +69,6 @@ class Cache:
 
         Breakpoints after less than `minimum` tokens are silently passed over.
         """
-        if not marks:
-            return NOTHING
         points = [at for at, mark in enumerate(marks) if mark.ttl is not None and mark.tokens >= minimum]
         hit = max((self._longest(marks, point, now) for point in points), default=-1)
         for at in sorted({*points, hit} - {-1}):

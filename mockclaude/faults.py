@@ -373,7 +373,8 @@ def _one(entry: object, loc: settings.Loc) -> Fault:
 
 def asked(headers: Mapping[str, str], loc: settings.Loc = (HEADER,)) -> Faults:
     """The fault that a request asks for itself; raises `ConfigError`."""
-    name, *fields = [part.strip() for part in headers.get(HEADER, "").split(";")]
+    said = headers.get(HEADER)
+    name, *fields = [part.strip() for part in said.split(";")] if said else [""]
     if not name:
         return ()
     pairs = [field.partition("=") for field in fields if field]

@@ -165,26 +165,27 @@ class Journal:
         if attempt.epoch != self.epoch:
             return
         del self._open[attempt.n]
+        labels, zero = attempt.labels, self._zero
         record = Record(
             n=attempt.n,
             instance=self.instance,
-            t=self._since(attempt.arrived),
+            t=round(attempt.arrived - zero, 6),
             wall=attempt.wall,
-            request_id=_clipped(attempt.labels.request_id),
+            request_id=_clipped(labels.request_id),
             key=attempt.key,
-            model=_clipped(attempt.labels.model),
-            stream=attempt.labels.stream,
+            model=_clipped(labels.model),
+            stream=labels.stream,
             retry_count=attempt.retry_count,
             status=attempt.status,
             outcome=outcome,
             queued=round(attempt.queued, 6),
-            first_byte=None if attempt.first_byte is None else self._since(attempt.first_byte),
-            ended=self._since(now),
+            first_byte=None if attempt.first_byte is None else round(attempt.first_byte - zero, 6),
+            ended=round(now - zero, 6),
             input_tokens=attempt.input_tokens,
             output_tokens=output_tokens,
             wasted_tokens=wasted_tokens,
             fault=attempt.fault,
-            first_token=None if attempt.first_token is None else self._since(attempt.first_token),
+            first_token=None if attempt.first_token is None else round(attempt.first_token - zero, 6),
             cached_input_tokens=attempt.cached_input_tokens,
             written_input_tokens=attempt.written_input_tokens,
             read=attempt.read,
@@ -217,9 +218,6 @@ class Journal:
             oldest = self._told.popleft()
             self._writes -= len(oldest)
             oldest.forget()
-
-    def _since(self, when: float) -> float:
-        return round(when - self._zero, 6)
 
 
 def _outcome(status: int, by_fault: bool) -> Outcome:

@@ -24,9 +24,9 @@ log = logging.getLogger("mockclaude")
 async def create(request: Request) -> Response:
     """Answer one attempt, in JSON or as a stream."""
     server: Server = request.app.state.server
-    peer = request.client.port if request.client else None
+    client = request.scope.get("client")
     sent = headers_of(request)
-    attempt = server.open(sent, peer)  # on arrival: a refusal is an attempt too
+    attempt = server.open(sent, client[1] if client else None)  # on arrival: a refusal is an attempt too
     try:
         letter = server.memory.received(await _body(request, sent, attempt))
     except ClientDisconnect:
@@ -41,7 +41,8 @@ async def create(request: Request) -> Response:
         attempt.input_tokens = asked.input_tokens
         headers |= server.charge(asked, attempt, sent)  # 429, and the ratelimit headers
         struck = server.struck(asked, draw, attempt, sent)
-        faults.refuse(struck)  # the status a fault asks for: it costs quota, but no slot
+        if struck:
+            faults.refuse(struck)  # the status a fault asks for: it costs quota, but no slot
         slot = server.offer(asked, draw, struck, attempt, sent)  # 529, or a place in the queue
     except faults.Injected as error:
         attempt.refuse(error.status, server.clock.now(), by_fault=True)

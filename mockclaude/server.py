@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ class Server:
         self._limits = Limits(self.conditions.limits)
         self._prompts = cache.Cache()
         self._begun: faults.Faults = ()
-        self._ordinals: dict[tuple[bytes, bool], int] = {}
+        self._ordinals: OrderedDict[tuple[bytes, bool], int] = OrderedDict()  # a dict's first is slow to find
         self._matched: responders.Counts = Counter()
         self._slots: dict[Ticket, Slot] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -163,35 +163,37 @@ class Server:
         Only the last 100,000 kinds of request are counted: one not seen for so long is told what it was told first.
         """
         kind = (digest, stream)
-        ordinal = self._ordinals.pop(kind, 0)
+        ordinal = self._ordinals.get(kind, 0)
         self._ordinals[kind] = ordinal + 1
+        self._ordinals.move_to_end(kind)
         if len(self._ordinals) > KINDS_COUNTED:
-            del self._ordinals[next(iter(self._ordinals))]
+            self._ordinals.popitem(last=False)
         return Draw(self._plan.seed, digest, ordinal, stream)
 
     def charge(self, ask: Ask, attempt: Attempt, headers: Mapping[str, str]) -> dict[str, str]:
         """Charge the caller's buckets; the rate-limit headers, if limits are on. Raises a 429 or a 400 beyond."""
         claim = Claim(ask.key, ask.model, ask.input_tokens, headers.get("anthropic-workspace-id", ""))
-        quota, wall = self._limits.take(claim, self.clock.now()), self.clock.wall()
+        quota = self._limits.take(claim, self.clock.now())
         if quota is not None and quota.over is not None:
-            raise quota.error(ask.model.id, wall)
+            raise quota.error(ask.model.id, self.clock.wall())
         attempt.charge = Charge(self._limits, claim)
-        return {} if quota is None else quota.headers(wall)
+        return {} if quota is None else quota.headers(self.clock.wall())
 
     def struck(self, asked: Ask, draw: Draw, attempt: Attempt, headers: Mapping[str, str]) -> faults.Faults:
         """The faults in force that strike this attempt, and the one it asks for itself; raises `ConfigError`."""
-        in_force = self._faults
-        facts = Facts(attempt.n, asked, headers)
-        struck = faults.drawn(in_force, facts, draw.rng("faults")) if in_force else ()
-        struck += faults.asked(headers)
-        attempt.fault = faults.names(struck)
+        struck, in_force = faults.asked(headers), self._faults
+        if in_force:
+            facts = Facts(attempt.n, asked, headers)
+            struck = faults.drawn(in_force, facts, draw.rng("faults")) + struck
+        attempt.fault = faults.names(struck) if struck else None
         return struck
 
     def offer(self, ask: Ask, draw: Draw, struck: faults.Faults, attempt: Attempt, headers: Mapping[str, str]) -> Slot:
         """Claim a slot for this attempt, now or in the queue. Raises a 529 when both are full."""
-        now = self.clock.now()
+        now, patience = self.clock.now(), _seconds_left(headers)
         said = self._respond(ask, draw, headers)
-        ticket = self.capacity.offer(now, now + _seconds_left(headers), self._needs(ask, said))
+        needs = self._needs(ask, said) if patience < math.inf else 0.0  # for who has time it is the same
+        ticket = self.capacity.offer(now, now + patience, needs)
         if ticket.state is State.TURNED_AWAY:
             raise wire.ApiError(429 if self.capacity.size.on_full == 429 else 529)
 
@@ -204,7 +206,7 @@ class Server:
             if attempt.charge is not None:
                 attempt.charge.read(usage.read, self.clock.now())
             planned = reply.plan(ask, said, usage, self._profile(ask), draw)
-            return planned._replace(run=iter(faults.worsen(struck, planned.run)))
+            return planned._replace(run=iter(faults.worsen(struck, planned.run))) if struck else planned
 
         slot = self._slots[ticket] = Slot(self, ticket, attempt, plan)
         if ticket.state is State.RUNNING:
@@ -235,6 +237,8 @@ class Server:
 
     def _read(self, ask: Ask, prompts: cache.Cache) -> wire.Usage:
         """Read the prompt, now that generation begins: what of it the cache holds, and what it keeps from here on."""
+        if not ask.marks:
+            return wire.Usage(ask.input_tokens, geography=ask.geography)
         known = prompts.read(ask.marks, ask.model.cache_minimum, self.clock.now())
         fresh = ask.input_tokens - sum(known)
         return wire.Usage(fresh, known.written_5m, known.written_1h, known.read, geography=ask.geography)
@@ -325,8 +329,11 @@ def _merged(under: object, change: object) -> object:
 
 def _seconds_left(headers: Mapping[str, str]) -> float:
     """How long the caller still waits, from `x-request-deadline`; without a sensible one, for ever."""
+    said = headers.get("x-request-deadline")
+    if said is None:
+        return math.inf
     try:
-        seconds = float(headers.get("x-request-deadline", "inf"))
+        seconds = float(said)
     except ValueError:
         return math.inf
     return math.inf if math.isnan(seconds) else max(0.0, seconds)

@@ -46,14 +46,22 @@ def check(body: Json, model: catalog.Model, version: str) -> None:
     _roles(messages, model)
     for i, message in enumerate(messages):
         _message(i, message, i == len(messages) - 1)
+    thinks = (body.get("thinking") or {}).get("type") == "enabled"
+    if not thinks and _plain(messages):
+        return
     turns = list(_turns(messages))
     for turn in turns:
         _places(turn, version)
     _pairs(turns)
     _thoughts(turns)
-    if (body.get("thinking") or {}).get("type") == "enabled":
+    if thinks:
         _thought_first(turns)
     _ending(messages, turns, model)
+
+
+def _plain(messages: Sequence[Json]) -> bool:
+    """Whether all say mere text and the user is last, as most do: what is left of the rules is about blocks."""
+    return messages[-1]["role"] == "user" and all(isinstance(message.get("content"), str) for message in messages)
 
 
 def _roles(messages: Sequence[Json], model: catalog.Model) -> None:
@@ -209,12 +217,12 @@ def _unanswered(missing: Mapping[str, int]) -> NoReturn:
 
 def _thoughts(turns: Sequence[Turn]) -> None:
     """Thinking comes back as it was sent. In the latest turn Claude says so when the signature alone is untouched."""
-    latest = max((k for k, turn in enumerate(turns) if turn.role == "assistant"), default=-1)
     for k, turn in enumerate(turns):
         for i, j, block in turn.blocks:
             if block["type"] != "thinking" or signature.valid(block["thinking"], block["signature"]):
                 continue
-            if k == latest and signature.valid("", block["signature"]):
+            latest = all(later.role != "assistant" for later in turns[k + 1 :])
+            if latest and signature.valid("", block["signature"]):
                 raise ApiError(400, f"messages.{i}.content.{j}: {UNMODIFIED}")
             raise ApiError(400, f"messages.{i}.content.{j}: Invalid `signature` in `thinking` block")
 

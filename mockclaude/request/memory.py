@@ -7,6 +7,7 @@ Refusals are not kept, and nobody changes a body.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ class Memory:
     """The bodies that came last, at most `room` bytes of them; those not seen for longest are forgotten."""
 
     def __init__(self, room: int = ROOM, longest: int = LONGEST) -> None:
-        self._letters: dict[bytes, ask.Letter] = {}
+        self._letters: OrderedDict[bytes, ask.Letter] = OrderedDict()
         self._left = room
         self._longest = longest
 
@@ -43,16 +44,11 @@ class Memory:
         if len(raw) > self._longest:
             return ask.open_letter(raw)
         raw = bytes(raw)
-        letter = self._letters.pop(raw, None)
+        letter = self._letters.get(raw)
         if letter is None:
             letter = ask.open_letter(raw)
-            if letter.error is not None:
-                return letter
-            letter = letter._replace(judged={})
-            self._left -= len(raw)
-        self._letters[raw] = letter
-        while self._left < 0:
-            self._forget()
+            return letter if letter.error is not None else self._keep(raw, letter._replace(judged={}))
+        self._letters.move_to_end(raw)
         return letter
 
     def parse(self, letter: ask.Letter, headers: Mapping[str, str], door: ask.Door) -> ask.Ask:
@@ -63,10 +59,13 @@ class Memory:
         """As `ask.counted` does."""
         return _once(ask.counted, letter, headers, door)
 
-    def _forget(self) -> None:
-        oldest = next(iter(self._letters))
-        del self._letters[oldest]
-        self._left += len(oldest)
+    def _keep(self, raw: bytes, letter: ask.Letter) -> ask.Letter:
+        self._letters[raw] = letter
+        self._left -= len(raw)
+        while self._left < 0:
+            oldest, _ = self._letters.popitem(last=False)
+            self._left += len(oldest)
+        return letter
 
 
 def _once(

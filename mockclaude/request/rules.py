@@ -61,6 +61,8 @@ def _length(body: Json, model: catalog.Model) -> None:
 
 def _sampling(body: Json, model: catalog.Model) -> None:
     given = {name: body[name] for name in SAMPLING if body.get(name) is not None}
+    if not given:
+        return
     for name, value in given.items():
         if not model.takes_sampling and (name == "top_k" or value != 1):
             raise ApiError(400, f"`{name}` is deprecated for this model.")
@@ -121,7 +123,8 @@ def _effort(body: Json, model: catalog.Model) -> None:
 
 
 def _stops(body: Json) -> None:
-    if not all(stop.strip() for stop in body.get("stop_sequences") or ()):
+    stops = body.get("stop_sequences")
+    if stops and not all(stop.strip() for stop in stops):
         raise ApiError(400, "stop_sequences: each stop sequence must contain non-whitespace")
 
 
@@ -135,14 +138,16 @@ def _tools(body: Json) -> None:
         if isinstance(schema, dict) and any(word in schema for word in COMPOSED):
             what = "input_schema does not support oneOf, allOf, or anyOf at the top level"
             raise ApiError(400, f"tools.{k}.custom.input_schema: {what}")
-    choice = body.get("tool_choice") or {}
+    choice = body.get("tool_choice")
     named_all = len(names) == len(tools)  # a toolset's members have names of their own
-    if choice.get("type") == "tool" and named_all and choice["name"] not in names:
+    if choice and choice.get("type") == "tool" and named_all and choice["name"] not in names:
         raise ApiError(400, f"Tool '{choice['name']}' not found in provided tools")
 
 
 def _caching(body: Json) -> None:
     marks = list(_marks(body))
+    if not marks:
+        return
     if len(marks) > BREAKPOINTS:
         found = f"Found {len(marks)}."
         raise ApiError(400, f"A maximum of {BREAKPOINTS} blocks with cache_control may be provided. {found}")
@@ -160,7 +165,8 @@ def _marks(body: Json) -> Iterator[tuple[str, Json]]:
     yield from _listed("tools.", body.get("tools"))
     yield from _listed("system.", body.get("system"))
     for k, message in enumerate(body["messages"]):
-        yield from _listed(f"messages.{k}.content.", message.get("content"))
+        if not isinstance(message.get("content"), str):
+            yield from _listed(f"messages.{k}.content.", message.get("content"))
     if body.get("cache_control"):
         yield "", body["cache_control"]
 

@@ -37,7 +37,8 @@ def _sources(messages: Sequence[Json]) -> Iterator[Json]:
 
 def wanted(messages: Sequence[Json]) -> bool:
     """Whether anything in them asks to be cited."""
-    return any(_wanted(block) for block in _sources(messages))
+    listed = [message for message in messages if isinstance(message.get("content"), list)]
+    return any(map(_wanted, _sources(listed)))
 
 
 def _wanted(block: Json) -> bool:

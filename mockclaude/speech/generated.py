@@ -35,8 +35,8 @@ def reply(ask: Ask, draw: Draw, length: int, thinking: int | None = None) -> scr
 def structure(body: Json) -> object:
     """The schema that the answer must satisfy, or None: `output_config.format`, or the old beta's `output_format`."""
     config = body.get("output_config")
-    asked = (config.get("format") if isinstance(config, Mapping) else None) or body.get("output_format")
-    if isinstance(asked, Mapping) and asked.get("type") == "json_schema":
+    asked = (config.get("format") if isinstance(config, dict) else None) or body.get("output_format")
+    if isinstance(asked, dict) and asked.get("type") == "json_schema":
         return asked.get("schema")
     return None
 
@@ -44,7 +44,7 @@ def structure(body: Json) -> object:
 def _in_words(ask: Ask, draw: Draw, length: int, thinking: int | None) -> script.Script:
     whole = length < ask.max_tokens
     first = thoughts(ask, draw, length // THINKING_SHARE, thinking) if length else ()
-    left = max(0, length - sum(thought.tokens for thought in first))
+    left = max(0, length - sum(thought.tokens for thought in first)) if first else length
     text = content.text(draw.number("text"), left, ask.model.token_scale, ends=whole)
     asked = ask.body["messages"]
     cited = citations.cited(asked, draw.rng("citations")) if citations.wanted(asked) else ()
@@ -73,7 +73,7 @@ def _thinking(ask: Ask) -> Json | None:
     asked: a reply's length stays what it was asked to be.
     """
     config = ask.body.get("thinking")
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         config = {"type": "adaptive"} if ask.model.always_thinks else {"type": "disabled"}
     if tools.forced(ask.body) or config.get("type") == "disabled":
         return None

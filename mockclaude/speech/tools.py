@@ -46,7 +46,10 @@ def forced(body: Json) -> bool:
 
 def wanted(body: Json) -> Sequence[Json]:
     """The tools to be called now, in the order they are offered."""
-    offered = [tool for tool in body.get("tools") or () if _callable(tool)]
+    listed = body.get("tools")
+    if not listed:
+        return ()
+    offered = [tool for tool in listed if _callable(tool)]
     choice = body.get("tool_choice") or {"type": "auto"}
     if choice.get("type") == "tool":
         return [tool for tool in offered if tool["name"] == choice.get("name")][:1]
