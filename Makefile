@@ -46,8 +46,9 @@ scenarios: setup-dev setup-network setup-toxiproxy ## run each scenario three ti
 	$(BIN)/loadtests map fifo_dead_work --confirm 3
 	$(BIN)/pytest -m long
 
-soak: setup ## ten minutes of mixed load on the production gateway
+soak: setup ## ten minutes of mixed load on the production gateway, and a million attempts at the mock
 	$(BIN)/loadtests run soak
+	$(BIN)/mockclaude bench memory
 
 clients: setup-dev ## run the real clients against the mock, and behind the gateway (needs node and npm; 12 minutes)
 	@$(BIN)/python tests/clients/run.py install

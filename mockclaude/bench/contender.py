@@ -92,6 +92,17 @@ def pinned(core: int) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
+def on(core: int) -> Iterator[None]:
+    """This process keeps to one core meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
 def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
     """Start it, pinned, on a free port and at the speed that `load` counts on; it has ended when the block has."""
     if contender.url:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import itertools
 import json
 import os
@@ -73,22 +72,11 @@ def _point(series: Series, size: int, tell: Callable[[str], None]) -> Point:
     tell(f"{size:,} {series.counts}")
     server_core, own_core = contender.cores()
     with (
-        _on(own_core),
+        contender.on(own_core),
         contender.running(contender.OURS, series.load(size), server_core) as running,
         Caller(running) as caller,
     ):
         return Point(size, tuple(series.measure(caller, size)))
-
-
-@contextlib.contextmanager
-def _on(core: int) -> Iterator[None]:
-    """This process keeps to one core meanwhile."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _answers(caller: Caller, what: str = "CPU an answer") -> Cost:

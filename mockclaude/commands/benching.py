@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import typer
 
@@ -14,9 +13,9 @@ from mockclaude.bench import contender, gateways, goals, ladder, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Found, Load
 from mockclaude.bench.rounds import Row
-from mockclaude.commands import growing
-from mockclaude.commands.console import COULD_NOT_RUN
+from mockclaude.commands import console, growing
 
+NAME = "mockclaude bench"
 FAILED = 1
 QUESTION = '"messages":[{"role":"user","content":"Tell me of the harbour."}]'
 ASKED = f'{{"model":"claude-haiku-4-5","max_tokens":150,"stream":true,{QUESTION}}}'
@@ -67,7 +66,8 @@ def ladder_(
 ) -> None:
     """The most streams of 90 tokens a second of which 99 of 100 tokens are within 5 ms, beside what others carry."""
     beside = [contender.baseline(name, True) for name in ("streaming", "raw_send")]
-    chosen = _chosen([contender.OURS, *beside], only)
+    names = console.chosen(NAME, [goals.OURS, *(one.name for one in beside)], only)
+    chosen = [one for one in (contender.OURS, *beside) if one.name in names]
     heights: dict[str, list[ladder.Height | None]] = {one.name: [] for one in chosen}
 
     def measure(one: Contender, n: int) -> Found:
@@ -80,7 +80,7 @@ def ladder_(
                 own = heights[one.name]
                 own.append(ladder.climb(partial(measure, one), ladder.start(own)))
     except CouldNotRun as error:
-        _give_up(error)
+        console.give_up(NAME, error)
     judged = ladder.judge(heights)
     for line in (*ladder.table(heights), "", *ladder.verdicts(judged)):
         typer.echo(line)
@@ -143,6 +143,7 @@ def gateway(
 
 
 app.command("growth")(growing.growth)
+app.command("memory")(growing.memory)
 
 
 def _run(
@@ -171,14 +172,14 @@ def _run_all(
 ) -> None:
     """Contenders under their own loads, all against the same goals."""
     rows: list[Row] = []
-    wanted = {one.name for one in _chosen([one for contenders, _ in pairs for one in contenders], only)}
+    names = console.chosen(NAME, [one.name for contenders, _ in pairs for one in contenders], only)
     try:
         for contenders, loads in pairs:
-            chosen = [one for one in contenders if one.name in wanted]
+            chosen = [one for one in contenders if one.name in names]
             chosen += map(contender.peer, peers)
             rows += rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True))
     except CouldNotRun as error:
-        _give_up(error)
+        console.give_up(NAME, error)
     judged = goals.judge(held_to, rows)
     for line in (*report.table(rows), "", *report.verdicts(judged)):
         typer.echo(line)
@@ -189,17 +190,3 @@ def _run_all(
         saved.write_text(json.dumps(report.document(what, rows, judged), indent=1))
     if any(one.verdict == "missed" for one in judged):
         raise typer.Exit(FAILED)
-
-
-def _chosen(contenders: Sequence[Contender], only: str) -> list[Contender]:
-    names = only.split(",") if only else [one.name for one in contenders]
-    known = dict.fromkeys(one.name for one in contenders)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        _give_up(CouldNotRun(f"--only {only}: got {', '.join(unknown)}, expected some of {', '.join(known)}"))
-    return [one for one in contenders if one.name in names]
-
-
-def _give_up(error: CouldNotRun) -> NoReturn:
-    typer.echo(f"mockclaude bench: {error}", err=True)
-    raise typer.Exit(COULD_NOT_RUN)

@@ -1,17 +1,19 @@
-"""`mockclaude bench growth`: what the mock costs, against whatever may grow."""
+"""`mockclaude bench growth`, `memory`: what the mock costs, against whatever may grow and whatever has been."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import typer
 
+from mockclaude.bench import contender, endings, flat, plot, process, report, series
 from mockclaude.bench import growth as growing
-from mockclaude.bench import plot, report, series
 from mockclaude.bench.contender import CouldNotRun
-from mockclaude.commands.console import COULD_NOT_RUN
+from mockclaude.commands import console
 
+NAME = "mockclaude bench"
 FAILED = 1
 
 
@@ -24,7 +26,8 @@ def growth(
     picture: Path | None = typer.Option(None, "--plot", help="Draw it into this file, as SVG."),
 ) -> None:
     """Cost against streams, rate, prompt, journal, timeline, callers, limits: does any grow faster than linearly?"""
-    chosen = _chosen(only, largest)
+    names = console.chosen(NAME, series.SERIES, only)
+    chosen = {name: series.SERIES[name].up_to(largest) for name in names}
     found: list[growing.Curve] = []
     counts = {name: one.counts for name, one in chosen.items()}
     try:
@@ -35,8 +38,7 @@ def growth(
             for line in growing.table(curves, counts):
                 typer.echo(line)
     except CouldNotRun as error:
-        typer.echo(f"mockclaude bench: {error}", err=True)
-        raise typer.Exit(COULD_NOT_RUN) from None
+        console.give_up(NAME, error)
     for line in growing.verdicts(found):
         typer.echo(line)
     if picture is not None:
@@ -47,11 +49,34 @@ def growth(
         raise typer.Exit(FAILED)
 
 
-def _chosen(only: str, largest: int | None) -> dict[str, series.Series]:
-    names = only.split(",") if only else list(series.SERIES)
-    unknown = [name for name in names if name not in series.SERIES]
-    if unknown:
-        known = ", ".join(series.SERIES)
-        typer.echo(f"mockclaude bench: --only {only}: got {', '.join(unknown)}, expected some of {known}", err=True)
-        raise typer.Exit(COULD_NOT_RUN)
-    return {name: series.SERIES[name].up_to(largest) for name in names}
+def memory(
+    attempts: int = typer.Option(1_000_000, min=1, help="How many, told ten times on the way."),
+    only: str = typer.Option("", help=f"Only attempts that end so, separated by commas: {', '.join(endings.ENDINGS)}."),
+    saved: Path | None = typer.Option(
+        None, "--json", help="Write everything into this file, with machine and versions."
+    ),
+) -> None:
+    """Attempts that end in every way there is, and the memory of the mock meanwhile: is it flat?"""
+    chosen = {name: endings.ENDINGS[name] for name in console.chosen(NAME, endings.ENDINGS, only)}
+    server_core, own_core = contender.cores()
+    readings: list[flat.Reading] = []
+    try:
+        with (
+            contender.on(own_core),
+            contender.running(contender.OURS, series.AT_ONCE, server_core) as server,
+            contextlib.closing(endings.Callers(server.port, chosen)) as callers,
+        ):
+            for done in sorted({attempts * (tenth + 1) // 10 for tenth in range(10)}):
+                callers.ask(done - (readings[-1].attempts if readings else 0))
+                readings.append(flat.Reading(done, process.usage(server.pid or 0).memory))
+                for line in flat.table(readings[-1:]):
+                    typer.echo(line)
+    except CouldNotRun as error:
+        console.give_up(NAME, error)
+    judged = flat.judge(readings)
+    typer.echo(flat.told(judged))
+    if saved is not None:
+        found = {"readings": [one._asdict() for one in readings], "goals": [judged._asdict()]}
+        saved.write_text(json.dumps(report.document("memory", [], []) | found, indent=1))
+    if judged.verdict == "missed":
+        raise typer.Exit(FAILED)

@@ -1,0 +1,50 @@
+"""Whether memory stays where it is while attempts come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import linear_regression
+from typing import NamedTuple
+
+from mockclaude.bench import goals
+
+WARM = 200_000
+"""Attempts until the journal, the prompt cache and the counts of what was asked are as full as they get."""
+LEAK = 4.0
+"""Bytes an attempt: what one in a hundred leaves behind, if all that it leaves is a small object or two."""
+
+
+class Reading(NamedTuple):
+    """The memory of a process after so many attempts, in bytes."""
+
+    attempts: int
+    memory: int
+
+
+class Judged(NamedTuple):
+    """By how many bytes each attempt makes it grow, once it is warm; None as long as it is not."""
+
+    slope: float | None
+    verdict: goals.Verdict
+
+
+def judge(readings: Sequence[Reading]) -> Judged:
+    """The slope of a line through all readings from `WARM` on."""
+    warm = [one for one in readings if one.attempts >= WARM]
+    if len(warm) < 3:
+        return Judged(None, "undecided")
+    slope = linear_regression([one.attempts for one in warm], [one.memory for one in warm]).slope
+    return Judged(slope, "met" if slope <= LEAK else "missed")
+
+
+def told(judged: Judged) -> str:
+    """In a line."""
+    if judged.slope is None:
+        return f"{judged.verdict}: it is full after {WARM:,} attempts only, and needs three readings from there"
+    return f"{judged.verdict}: {judged.slope:+.2f} bytes an attempt after the first {WARM:,}, at most {LEAK:g}"
+
+
+def table(readings: Sequence[Reading]) -> Iterator[str]:
+    """A line for each."""
+    for one in readings:
+        yield f"{one.attempts:>10,} attempts  {one.memory / 1e6:8.1f} MB"
