@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench agreement scenarios soak clients fuzz format clean \
+.PHONY: help demo test check bench profile agreement scenarios soak clients fuzz format clean \
 	setup setup-dev setup-browser setup-network setup-toxiproxy
 
 help: ## what there is to make
@@ -28,6 +28,9 @@ check: setup-dev ## lint, types, layers
 bench: setup ## what mock, gateway and generator cost, beside baselines (a quarter of an hour, on two cores that do nothing else)
 	@worst=0; for what in mock ladder idle json "json --count-tokens" gateway growth; do \
 	$(BIN)/mockclaude bench $$what || worst=$$?; done; $(BIN)/loadtests bench client || worst=$$?; exit $$worst
+
+profile: setup-dev ## where the mock spends its time: a flame graph in profile.svg
+	$(BIN)/mockclaude bench profile
 
 agreement: setup ## compare virtual time with the real clock, figure by figure (five minutes)
 	$(BIN)/loadtests agree smoke

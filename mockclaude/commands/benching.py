@@ -13,7 +13,7 @@ from mockclaude.bench import contender, gateways, goals, ladder, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Found, Load
 from mockclaude.bench.rounds import Row
-from mockclaude.commands import console, growing
+from mockclaude.commands import console, growing, profiling
 
 NAME = "mockclaude bench"
 FAILED = 1
@@ -88,6 +88,16 @@ def ladder_(
         saved.write_text(json.dumps(report.document("ladder", [], []) | ladder.document(heights, judged), indent=1))
     if any(one.verdict == "missed" for one in judged):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def profile(
+    n: int = typer.Option(300, min=1, help="How many streams at once."),
+    seconds: int = typer.Option(5, min=1, help="For how long to look."),
+    picture: Path = typer.Option(Path("profile.svg"), "--out", help="The file to draw it into."),
+) -> None:
+    """Streams at 90 tokens a second: a flame graph of what the mock does (needs py-spy)."""
+    profiling.draw(_speaking(n, seconds), seconds, picture)
 
 
 @app.command()
