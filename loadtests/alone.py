@@ -5,7 +5,7 @@ import functools
 import gevent
 from locust.env import Environment
 
-from loadtests import calibration, caller, hooks, known
+from loadtests import calibration, caller, garbage, hooks, known
 from loadtests.dispatcher import Balancer, Dispatcher
 from loadtests.errors import InvalidRun
 from loadtests.ledger import Files, Ledger
@@ -43,6 +43,7 @@ class Alone:
         ledger.note("calibrated", t=0.0, **known.prove(calibration.measure)._asdict())
         self._dispatcher = dispatcher = Dispatcher(job, ledger, functools.partial(hooks.show, self._environment))
         balancer = Balancer(job, dispatcher.rotation, lambda t, state: ledger.note("probe", t=t, state=state))
+        garbage.settle()
         wall, t0 = caller.begin(caller.connect(self._plan.mock))
         ledger.note("started", t=0.0, wall=wall, suffix=job.suffix)
         probing = gevent.spawn(balancer.keep_probing, t0)

@@ -6,6 +6,7 @@ be seen in a compressed body. Of geventhttpclient there remain the pool of conne
 """
 
 import errno
+import functools
 import json
 import math
 import time
@@ -42,9 +43,13 @@ class Offset(NamedTuple):
 
 def connect(base_url: str) -> HTTPClient:
     """One pool for a whole process; it follows no redirect and repeats no request."""
-    return HTTPClient.from_url(
+    http = HTTPClient.from_url(
         base_url, concurrency=100_000, connection_timeout=FOREVER, network_timeout=FOREVER, insecure=False
     )
+    pool: Any = http._connection_pool
+    pool._is_socket_alive = line.idle  # its own asks select, which asks the loop
+    pool._resolve = functools.cache(pool._resolve)  # a thread's errand, for each connection
+    return http
 
 
 def connect_slowly(base_url: str) -> HTTPClient:

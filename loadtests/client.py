@@ -1,11 +1,12 @@
 """The gateway's protocol as a caller speaks it: what each kind of user sends, and how it reads what comes back."""
 
 import itertools
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlencode
+
+import orjson
 
 from loadtests import reading
 from loadtests.load import Ask, Load
@@ -45,7 +46,7 @@ class Kind(NamedTuple):
         said = self.body(ask, request_id)
         if self.method == "GET":
             return Call("GET", f"{self.path}?{urlencode(said)}", headers, b"")
-        return Call(self.method, self.path, headers, json.dumps(said).encode())
+        return Call(self.method, self.path, headers, orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS))
 
     def poll(self, task: str, request_id: str, key: str) -> Call:
         """The question how far a task is."""

@@ -10,6 +10,7 @@ whoever reads slowly or may stop reading.
 """
 
 from collections.abc import Callable
+from socket import MSG_PEEK
 from typing import Any, Protocol
 
 import gevent
@@ -150,6 +151,17 @@ def read_by_hand(sock: Any, answer: Answer, most: int, taken: Callable[[int], No
         if answer.size > size:
             taken(answer.size - size)
             size = answer.size
+
+
+def idle(sock: Any) -> bool:
+    """Whether a connection that was kept is as it should be: open, and with nothing to read."""
+    try:
+        sock._sock.recv(1, MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def encrypted(sock: Any) -> bool:

@@ -9,7 +9,7 @@ from gevent.queue import Queue
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests import calibration, caller, hooks, known, share
+from loadtests import calibration, caller, garbage, hooks, known, share
 from loadtests.dispatcher import Dispatcher
 from loadtests.errors import LoadtestsError
 from loadtests.ledger import Batch, Ledger
@@ -55,6 +55,7 @@ class Worker:
         self._rotation = dispatcher.rotation
         offset = caller.wall_offset(caller.connect(job.plan.mock))
         ledger.note("aligned", t=0.0, error=offset.error)
+        garbage.settle()
         self._tell(LOADED, arrivals=len(job.arrivals))
         t0 = self._next(GO)["wall"] - offset.seconds
         beside: list[gevent.Greenlet[..., None]] = [

@@ -44,15 +44,15 @@ def test_a_model_is_called_what_the_target_calls_it():
 
     body = found.kinds({})["chat"].call(ASK, "r1", "k").body
 
-    assert b'"model": "small"' in body
+    assert b'"model":"small"' in body
     assert found.kinds({})["health"].call(ASK, "r1", "k").method == "GET"
 
 
 def test_who_asks_a_question_asks_it_in_claudes_own_words_where_nothing_else_is_spoken():
     kinds = Target(url="http://127.0.0.1:1", speaks="messages").kinds({})
 
-    assert b'"stream": true' in kinds["stream"].call(ASK, "r1", "k").body
-    assert b'"user_id": "r1"' in kinds["chat"].call(ASK, "r1", "k").body
+    assert b'"stream":true' in kinds["stream"].call(ASK, "r1", "k").body
+    assert b'"user_id":"r1"' in kinds["chat"].call(ASK, "r1", "k").body
     assert "batch" not in kinds
 
 
