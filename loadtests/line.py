@@ -39,7 +39,7 @@ class Answer(HTTPResponseParser):
 
     def __init__(self, taker: Taker, clock: Callable[[], float]) -> None:
         super().__init__()
-        self.over = False
+        self.headed = self.over = False
         self.size = 0
         self._taker, self._clock = taker, clock
         self._begun = self._spoilt = False
@@ -93,6 +93,7 @@ class Answer(HTTPResponseParser):
         status = self.get_code()
         if status >= 200:
             said = dict(zip(map(str.lower, self._head[::2]), self._head[1::2], strict=True))
+            self.headed = True
             self._taker.head(status, said.get("content-type", ""), said.get("content-encoding", ""))
         self._head = []
 
@@ -147,7 +148,7 @@ def read_by_hand(sock: Any, answer: Answer, most: int, taken: Callable[[int], No
     """The same by as many bytes at a time as its caller wants; `taken` is told how many a read brought of the body, and
     may wait. Raises OSError, HTTPParseError."""
     size = 0
-    while not answer.take(sock.recv(most if size else max(most, ENOUGH_FOR_A_HEAD))):
+    while not answer.take(sock.recv(most if answer.headed else ENOUGH_FOR_A_HEAD)):
         if answer.size > size:
             taken(answer.size - size)
             size = answer.size
