@@ -1,13 +1,17 @@
 """What we add to Locust: our options, the spend guard, our metrics as rows of its statistics."""
 
 import functools
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import gevent
+from locust import stats
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.event import Events
+from locust.stats import RequestStats, StatsEntry
 
 from loadtests import guard as spend_guard
 from loadtests import rows
@@ -74,8 +78,11 @@ def show(environment: Environment, name: str, sample: Sample) -> None:
     """A sample in Locust's own statistics. Only complete requests have a latency there; a failure is called by its
     outcome; what its caller left on purpose is a request without a latency, and what we aborted is none."""
     for entry in rows.of(name, sample):
-        log: Callable[..., None] = environment.stats.get(entry.name, entry.kind).log
-        log(entry.value, 0)
+        row: Any = environment.stats.get(entry.name, entry.kind)
+        if len(entry.values) == 1:
+            row.log(entry.values[0], 0)
+        else:
+            row.extend(_together(entry, environment.stats))
     if sample.outcome == "aborted":
         return
     complete = sample.outcome == "complete"
@@ -88,6 +95,18 @@ def show(environment: Environment, name: str, sample: Sample) -> None:
         exception=None if sample.outcome in rows.NO_FAILURE else sample.outcome,
         context={},
     )
+
+
+def _together(entry: rows.Entry, of: RequestStats) -> Any:
+    """Many values as one entry of Locust's: to log each gap by itself costs as much as to read it."""
+    together: Any = StatsEntry(of, entry.name, entry.kind)
+    together.num_requests = len(entry.values)
+    together.total_response_time = sum(entry.values)
+    together.min_response_time, together.max_response_time = min(entry.values), max(entry.values)
+    together.response_times = Counter(map(stats.bucket_response_time, entry.values))
+    together.last_request_timestamp = time.time()
+    together.num_reqs_per_sec = {int(together.last_request_timestamp): len(entry.values)}
+    return together
 
 
 def give_up(environment: Environment, ledger: Ledger, error: Exception) -> None:

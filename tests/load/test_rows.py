@@ -13,7 +13,7 @@ WHOLE = Sample("a-1", 1.0, 1.1, 3.1, "complete", 200, first_delta=1.5, gaps=(0.1
 def told(sample: Sample) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for entry in rows.of("/chat", sample):
-        found.setdefault(entry.kind, []).append(round(entry.value, 6))
+        found.setdefault(entry.kind, []).extend(round(value, 6) for value in entry.values)
     return found
 
 
@@ -32,7 +32,7 @@ def test_a_complete_stream_has_a_value_in_each_row():
 def test_what_is_not_complete_has_an_outcome_and_no_figures(outcome: str):
     (entry,) = rows.of("/chat", dataclasses.replace(WHOLE, outcome=outcome))
 
-    assert entry == ("OUTCOME", f"/chat {outcome}", pytest.approx(2100))
+    assert entry == ("OUTCOME", f"/chat {outcome}", [pytest.approx(2100)])
 
 
 def test_a_whole_answer_has_no_rows_of_a_stream():
