@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from question import Block, Question
+from question import Block, Prompt, Question
 from speech import MESSAGE, TOKENS, USAGE
 
 app = FastAPI()
@@ -38,6 +38,6 @@ async def create(question: Question):
 
 
 @app.post("/v1/messages/count_tokens", response_model=Count)
-async def count(question: Question):
+async def count(prompt: Prompt):
     """An estimate."""
-    return {"input_tokens": sum(len(str(turn.content)) for turn in question.messages) // 4}
+    return {"input_tokens": sum(len(str(turn.content)) for turn in prompt.messages) // 4}

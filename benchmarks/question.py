@@ -27,15 +27,20 @@ class Tool(BaseModel):
     input_schema: dict[str, Any]
 
 
-class Question(BaseModel):
-    """The body of a request."""
+class Prompt(BaseModel):
+    """The body of a request to count tokens."""
 
     model: str
-    max_tokens: int
     messages: list[Turn]
     system: str | list[Block] | None = None
+    tools: list[Tool] | None = None
+
+
+class Question(Prompt):
+    """The body of a request for a message."""
+
+    max_tokens: int
     stream: bool = False
     temperature: float | None = None
     stop_sequences: list[str] | None = None
-    tools: list[Tool] | None = None
     metadata: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from mockclaude.bench.load import Found
 from mockclaude.bench.rounds import BUSY, Measured, Row, quiet
 
 OURS = "mockclaude"
+UNHEARD = "mockclaude, new prompts"
 
 Rounds = Mapping[str, Sequence[Measured]]
 """Those of each contender a goal names."""
@@ -76,7 +77,10 @@ IDLE = (
     Goal("p99 of |first token - schedule|, s", 10_000, first, 0.005),
     Goal("memory a caller, bytes", 10_000, memory, 30_000),
 )
-JSON = (Goal("CPU an answer, of FastAPI's with pydantic models", 32, cpu, 1 / 3, "json_reply"),)
+JSON = (
+    Goal("CPU an answer, of FastAPI's with pydantic models", 32, cpu, 1 / 3, "json_reply"),
+    Goal("the same for prompts never seen", 32, cpu, 1 / 3, "json_reply", UNHEARD),
+)
 ABSOLUTE = (late, first)
 """Times: a round in which the machine was not ours alone says nothing of them."""
 
@@ -97,6 +101,8 @@ def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
     what = f"{goal.what}, {goal.n} {goal.counted}"
     if any(found.failed or found.short for found in rounds[goal.own]):
         return Judged(what, goal.limit, (), "missed", "answers failed or were short")
+    if failed := [name for name, each in rounds.items() if any(found.failed or found.short for found in each)]:
+        return Judged(what, goal.limit, (), "undecided", f"answers of {' and '.join(failed)} failed or were short")
     figures = tuple(sorted(_figures(goal, rounds, times)))
     if not figures:
         busiest = max(found.reader for each in rounds.values() for found in each)

@@ -15,6 +15,7 @@ class Load(NamedTuple):
 
     A token is what `marker` counts: it is due `ttft` seconds after the request and then every `gap`. Without a marker
     the answers themselves are counted. Callers begin over `ramp` seconds; after `warm` more, `window` seconds count.
+    `fresh` is a word of the body in whose place every request has a number of its own: nobody asked that before.
     """
 
     n: int
@@ -27,6 +28,7 @@ class Load(NamedTuple):
     ramp: float = 0.0
     warm: float = 1.0
     window: float = 3.0
+    fresh: str = ""
 
     @property
     def config(self) -> dict[str, object]:
@@ -41,9 +43,9 @@ class Load(NamedTuple):
         rate = 1 / self.gap if self.gap else AT_ONCE
         return {"BENCH_TTFT": str(self.ttft), "BENCH_RATE": str(rate), "BENCH_TOKENS": str(self.tokens)}
 
-    def request(self, host: str) -> bytes:
-        """The bytes of one request."""
-        body = self.body.encode()
+    def request(self, host: str, number: int = 0) -> bytes:
+        """The bytes of one request, which is the `number`-th."""
+        body = (self.body.replace(self.fresh, f"{number:0{len(self.fresh)}}") if self.fresh else self.body).encode()
         lines = (
             f"POST {self.path} HTTP/1.1",
             f"host: {host}",

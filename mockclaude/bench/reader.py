@@ -40,7 +40,8 @@ class Caller:
 
     def __init__(self, task: Task, tally: Tally) -> None:
         self._load = task.load
-        self._request = task.load.request(f"127.0.0.1:{task.port}")
+        self._host = f"127.0.0.1:{task.port}"
+        self._request = task.load.request(self._host)
         self._marker = task.load.marker.encode()
         self._tally = tally
         self.connection = socket.create_connection(("127.0.0.1", task.port))
@@ -55,6 +56,9 @@ class Caller:
         self._got = 0
         self._came = 0
         self._last = 0.0
+        self._tally.asked += 1
+        if self._load.fresh:
+            self._request = self._load.request(self._host, self._tally.asked)
         self._sent = time.time()
         self.connection.send(self._request)
 
@@ -106,7 +110,7 @@ class Tally:
     def __init__(self, load: Load) -> None:
         self._load = load
         self.begins = self.ends = float("inf")
-        self.failed = self.short = self.reads = self.counted = 0
+        self.failed = self.short = self.reads = self.counted = self.asked = 0
         self._late: list[float] = []
         self._first: list[float] = []
         self._gaps: list[float] = []

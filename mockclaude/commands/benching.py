@@ -128,11 +128,12 @@ def json_(
     saved: Path | None = SAVED,
     compare: Path | None = COMPARE,
 ) -> None:
-    """Answers in JSON that take no time, from 32 callers: CPU an answer."""
+    """Answers in JSON that take no time, from 32 callers: CPU an answer, to one prompt and to ever new ones."""
     path, body = ("/v1/messages/count_tokens", COUNTED) if tokens else ("/v1/messages", WHOLE)
     baselines = [contender.baseline("json_reply", gc) for gc in (False, True)]
     load = Load(CALLERS, path, body, tokens=20, window=seconds)
-    _run("json", [contender.OURS, *baselines], [load], goals.JSON, count, only, peer, saved, compare)
+    pairs = [([contender.OURS, *baselines], [load]), ([contender.UNHEARD], [load._replace(fresh="harbour")])]
+    _run_all("json", pairs, goals.JSON, count, only, peer, saved, compare)
 
 
 @app.command()

@@ -14,8 +14,10 @@ from typing import TypeVar
 from mockclaude.request import ask, intake
 from mockclaude.wire import ApiError
 
-ROOM = 2 * 1024 * 1024
-"""Bytes of all the bodies remembered; what is made of them takes some times that."""
+ROOM = 4 * 1024 * 1024
+"""Bytes of all the bodies remembered, each with `BESIDE`; many small objects of JSON take some times that."""
+BESIDE = 1024
+"""Bytes that a body's verdict takes, however short it is."""
 LONGEST = 32 * 1024
 """Bytes of a body that is worth it: a longer one is hardly ever said twice, and would push out many."""
 CALLERS = 16
@@ -61,10 +63,10 @@ class Memory:
 
     def _keep(self, raw: bytes, letter: ask.Letter) -> ask.Letter:
         self._letters[raw] = letter
-        self._left -= len(raw)
+        self._left -= len(raw) + BESIDE
         while self._left < 0:
             oldest, _ = self._letters.popitem(last=False)
-            self._left += len(oldest)
+            self._left += len(oldest) + BESIDE
         return letter
 
 

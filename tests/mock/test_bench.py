@@ -97,6 +97,10 @@ def test_a_mock_that_does_not_answer_is_not_fast(bad):
     assert verdicts(PROMPT, row(goals.OURS, found(), found(**bad))) == [("missed", ())]
 
 
+def test_a_baseline_that_does_not_answer_is_nothing_to_be_faster_than():
+    assert verdicts(FAST, row(goals.OURS, found()), row("naive", found(failed=1))) == [("undecided", ())]
+
+
 def test_a_goal_without_its_baseline_is_not_judged():
     assert verdicts(FAST, row(goals.OURS, found())) == []
 
@@ -121,6 +125,16 @@ def test_what_came_before_the_window_does_not_count():
     tally.token(101.0, 100.0, 0, 0.0)
 
     assert tally.found(IDLE, None, None).counted == 0
+
+
+def test_a_fresh_load_never_asks_the_same_twice():
+    load = Load(1, "/", '{"content": "Tell me of the harbour."}', fresh="harbour")
+
+    asked = {load.request("host", number).partition(b"\r\n\r\n") for number in range(20)}
+
+    assert len(asked) == 20
+    assert len({head for head, _, _ in asked}) == 1
+    assert (b'{"content": "Tell me of the 0000007."}') in {body for _, _, body in asked}
 
 
 def test_the_table_has_the_median_and_the_range_of_each_row():

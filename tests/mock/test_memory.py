@@ -8,7 +8,7 @@ from mockclaude import roster
 from mockclaude.request import ask
 from mockclaude.request.ask import ANYONE, Door
 from mockclaude.request.intake import Intake
-from mockclaude.request.memory import CALLERS, Memory
+from mockclaude.request.memory import BESIDE, CALLERS, Memory
 from mockclaude.wire import ApiError
 
 HI = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
@@ -102,7 +102,7 @@ def test_a_body_that_could_not_be_decoded_is_refused_each_time():
 
 def test_no_more_is_remembered_than_there_is_room_for():
     size = len(json.dumps(HI))
-    memory = Memory(room=3 * size)
+    memory = Memory(room=3 * (size + BESIDE))
     bodies = [json.dumps(HI | {"max_tokens": number}).encode() for number in range(10, 15)]
 
     first = [memory.received(sent(body)) for body in bodies[:3]]
