@@ -25,9 +25,10 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## what mock, gateway and generator cost, beside baselines (a quarter of an hour, on two cores that do nothing else)
-	@worst=0; for what in mock ladder idle json "json --count-tokens" gateway growth; do \
-	$(BIN)/mockclaude bench $$what || worst=$$?; done; $(BIN)/loadtests bench client || worst=$$?; exit $$worst
+bench: setup ## what mock, gateway and generator cost, beside baselines (half an hour, on two cores that do nothing else)
+	@mkdir -p runs/bench; worst=0; for what in mock ladder idle json "json --count-tokens" gateway growth; do \
+	$(BIN)/mockclaude bench $$what --json "runs/bench/$${what##*-}.json" || worst=$$?; done; \
+	$(BIN)/loadtests bench client || worst=$$?; exit $$worst
 
 profile: setup-dev ## where the mock spends its time: a flame graph in profile.svg
 	$(BIN)/mockclaude bench profile

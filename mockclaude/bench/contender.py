@@ -53,7 +53,7 @@ class Running(NamedTuple):
 
 OURS = Contender("mockclaude", ("-m", "mockclaude", "serve", "--fd", "{fd}", "--config", "{config}"))
 """The mock itself, as anybody would start it."""
-UNHEARD = OURS._replace(name="mockclaude, new prompts")
+UNHEARD = OURS._replace(name="mockclaude (new prompts)")
 """The mock, which is never asked the same twice."""
 BESIDE = OURS._replace(beside=True)
 

@@ -9,7 +9,9 @@ from mockclaude.bench.load import Found
 from mockclaude.bench.rounds import BUSY, Measured, Row, quiet
 
 OURS = "mockclaude"
-UNHEARD = "mockclaude, new prompts"
+UNHEARD = "mockclaude (new prompts)"
+BUSIEST = 0.82
+"""Of a core: four fifths, and what one measurement is off from the next."""
 
 Rounds = Mapping[str, Sequence[Measured]]
 """Those of each contender a goal names."""
@@ -57,8 +59,10 @@ def first(found: Found) -> float | None:
 
 
 def drift(found: Found) -> float | None:
-    """How far the rate is from the one asked for."""
-    return None if found.rate is None else abs(found.rate - 1)
+    """How far the rate is from the one asked for, as long as the server has a fifth of its core to spare."""
+    if found.rate is None or (found.busy or 0.0) > BUSIEST:
+        return None
+    return abs(found.rate - 1)
 
 
 def memory(found: Found) -> float | None:
@@ -81,6 +85,13 @@ JSON = (
     Goal("CPU an answer, of FastAPI's with pydantic models", 32, cpu, 1 / 3, "json_reply"),
     Goal("the same for prompts never seen", 32, cpu, 1 / 3, "json_reply", UNHEARD),
 )
+
+
+def full(n: int) -> Goal:
+    """With as many callers as fill four fifths of a core, whatever a token costs."""
+    return Goal("rate off by, with four fifths of a core in use", n, drift, 0.001)
+
+
 ABSOLUTE = (late, first)
 """Times: a round in which the machine was not ours alone says nothing of them."""
 

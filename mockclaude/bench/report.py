@@ -61,6 +61,12 @@ def _cell(figure: goals.Figure, unit: float, row: Row, *, timed: bool) -> str:
     return f"{f'({said})' if noisy else said:>20}"
 
 
+def middle(figure: goals.Figure, row: Row) -> float | None:
+    """The median of the rounds that count: the quiet ones, if there are any."""
+    found = [value for one in (row.quiet or row.rounds) if (value := figure(one)) is not None]
+    return median(found) if found else None
+
+
 def verdicts(judged: Sequence[Judged]) -> Iterator[str]:
     """A line for each goal."""
     for one in judged:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from mockclaude.bench import contender, gateways, goals, ladder, report, rounds
+from mockclaude.bench import contender, gateways, goals, ladder, markdown, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Found, Load
 from mockclaude.bench.rounds import Row
@@ -23,6 +23,9 @@ WHOLE = f'{{"model":"claude-haiku-4-5","max_tokens":20,{QUESTION}}}'
 COUNTED = f'{{"model":"claude-haiku-4-5",{QUESTION}}}'
 MARKER = '"text_delta"'
 CALLERS = 32
+FULL, NEARLY = "80%", 0.78
+Pair = tuple[Sequence[Contender], Sequence[Load]]
+"""Contenders, and the loads that each of them is put under."""
 
 ROUNDS = typer.Option(3, "--rounds", min=1, help="Rounds; each measures every contender once.")
 SECONDS = typer.Option(3.0, min=0.5, help="Seconds that count in each measurement.")
@@ -36,7 +39,9 @@ app = typer.Typer(help="Measure what a mock costs (needs two cores and Linux).",
 
 @app.command()
 def mock(
-    n: str = typer.Option("300,1000", help="How many streams at once."),
+    n: str = typer.Option(
+        f"300,1000,{FULL}", help=f"How many streams at once; {FULL}: as many as that of a core carries."
+    ),
     count: int = ROUNDS,
     seconds: float = SECONDS,
     ablate: bool = typer.Option(False, "--ablate", help="Beside it, the mock without each thing that makes it fast."),
@@ -46,11 +51,27 @@ def mock(
     compare: Path | None = COMPARE,
 ) -> None:
     """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
-    loads = [_speaking(int(size), seconds) for size in n.split(",")]
+    loads = [_speaking(int(size), seconds) for size in n.split(",") if size != FULL]
     names = ("naive", "sse", "streaming", "raw_send")
     baselines = [contender.baseline(name, gc) for name in names for gc in (False, True)]
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
-    _run("mock", [contender.OURS, *beside], loads, goals.MOCK, count, only, peer, saved, compare)
+    pairs: list[Pair] = [([contender.OURS, *beside], loads)]
+    held_to = list(goals.MOCK)
+    if FULL in n.split(",") and not ablate and goals.OURS in (only or goals.OURS).split(","):
+        filling = _filling(seconds)
+        pairs.append(([contender.OURS], [filling]))
+        held_to.append(goals.full(filling.n))
+    _run("mock", pairs, held_to, count, only, peer, saved, compare)
+
+
+def _filling(seconds: float) -> Load:
+    """As many streams as use four fifths of a core, from what few of them use."""
+    few = _speaking(300, 1.0)
+    try:
+        found = rounds.of_server(contender.OURS, few)
+    except CouldNotRun as error:
+        console.give_up(NAME, error)
+    return _speaking(round(few.n * NEARLY / (found.busy or NEARLY)), seconds)
 
 
 def _speaking(n: int, seconds: float) -> Load:
@@ -115,7 +136,7 @@ def idle(
         Load(size, "/v1/messages", ASKED.replace("150", "10"), MARKER, 6.0, 0.4, 10, 9.6, 1.0, 5.0) for size in sizes
     ]
     baselines = [contender.baseline("streaming", gc) for gc in (False, True)]
-    _run("idle", [contender.OURS, *baselines], loads, goals.IDLE, count, only, peer, saved, compare)
+    _run("idle", [([contender.OURS, *baselines], loads)], goals.IDLE, count, only, peer, saved, compare)
 
 
 @app.command("json")
@@ -133,7 +154,15 @@ def json_(
     baselines = [contender.baseline("json_reply", gc) for gc in (False, True)]
     load = Load(CALLERS, path, body, tokens=20, window=seconds)
     pairs = [([contender.OURS, *baselines], [load]), ([contender.UNHEARD], [load._replace(fresh="harbour")])]
-    _run_all("json", pairs, goals.JSON, count, only, peer, saved, compare)
+    _run("count_tokens" if tokens else "json", pairs, goals.JSON, count, only, peer, saved, compare)
+
+
+@app.command("markdown")
+def markdown_(files: list[Path] = typer.Argument(exists=True, dir_okay=False, help="Files that --json wrote.")) -> None:
+    """What was measured and judged, as tables in Markdown."""
+    for file in files:
+        for line in markdown.lines(json.loads(file.read_text())):
+            typer.echo(line)
 
 
 @app.command()
@@ -150,7 +179,7 @@ def gateway(
     ways, chosen = (gateways.CHAT, gateways.PASSED_ON), gateways.ablated if ablate else gateways.contenders
     pairs = [(chosen(way), [gateways.load(way, int(one), seconds) for one in n.split(",")]) for way in ways]
     held_to = [goal for way in ways for goal in gateways.goals_of(way)]
-    _run_all("gateway", pairs, held_to, count, only, [], saved, compare)
+    _run("gateway", pairs, held_to, count, only, [], saved, compare)
 
 
 app.command("growth")(growing.growth)
@@ -159,21 +188,7 @@ app.command("memory")(growing.memory)
 
 def _run(
     what: str,
-    contenders: Sequence[Contender],
-    loads: Sequence[Load],
-    held_to: Sequence[goals.Goal],
-    count: int,
-    only: str,
-    peers: Sequence[str],
-    saved: Path | None,
-    compare: Path | None,
-) -> None:
-    _run_all(what, [(contenders, loads)], held_to, count, only, peers, saved, compare)
-
-
-def _run_all(
-    what: str,
-    pairs: Sequence[tuple[Sequence[Contender], Sequence[Load]]],
+    pairs: Sequence[Pair],
     held_to: Sequence[goals.Goal],
     count: int,
     only: str,

@@ -118,6 +118,13 @@ def test_a_token_is_as_late_as_it_is_off_its_own_deadline():
     assert said.rate == pytest.approx(0.1 / 0.101)
 
 
+def test_the_rate_counts_as_long_as_the_server_has_a_fifth_of_its_core():
+    steady = goals.full(700)
+
+    assert verdicts(steady, row(goals.OURS, found(rate=1.0001, busy=0.79), n=700)) == [("met", (pytest.approx(1e-4),))]
+    assert verdicts(steady, row(goals.OURS, found(rate=0.9, busy=0.95), n=700)) == [("undecided", ())]
+
+
 def test_what_came_before_the_window_does_not_count():
     tally = Tally(Load(1, "/", "", "x", ttft=1.0, gap=0.1, tokens=3))
     tally.begins, tally.ends = 200.0, 300.0

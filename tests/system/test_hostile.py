@@ -5,16 +5,14 @@ import os
 import random
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 
 import pytest
 
-from mockclaude.bench import contender
-from mockclaude.bench.load import Found, Load
+from mockclaude.bench import contender, rounds
+from mockclaude.bench.load import Load
 
 HEALTHY = HOSTILE = 300
 ASKED = (
@@ -29,9 +27,7 @@ NOISE = 0.002
 
 def healthy(server):
     """What the well readers saw."""
-    task = {"load": LOAD._asdict(), "port": server.port, "pid": server.pid}
-    words = [sys.executable, "-m", "mockclaude.bench.reader"]
-    return Found.read(subprocess.run(words, input=json.dumps(task), capture_output=True, text=True, check=True).stdout)
+    return rounds.read(LOAD, server, max(os.sched_getaffinity(0)))
 
 
 class Crowd:
