@@ -61,13 +61,12 @@ async def create(request: Request) -> Response:
     return Answer(slot, said, server.pacer, lambda error: refusal(error, headers))
 
 
+OURS = {"anthropic-organization-id": wire.ORGANIZATION, "anthropic-workspace-id": wire.WORKSPACE}
+
+
 def identity(request_id: str) -> dict[str, str]:
     """The headers that say which request this was, and whose."""
-    return {
-        "request-id": request_id,
-        "anthropic-organization-id": wire.ORGANIZATION,
-        "anthropic-workspace-id": wire.WORKSPACE,
-    }
+    return {"request-id": request_id, **OURS}
 
 
 def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -14,14 +14,13 @@ from mockclaude.server import Server
 BETAS = ("token-counting", "context-management")
 
 
-@endpoint.answers
+@endpoint.enveloped
 async def count(request: Request, server: Server, draw: Draw) -> Response:
     """`{"input_tokens": n}`; on the beta also what the prompt was before its context is edited, which is not done."""
     sent = messages.headers_of(request)
     letter = server.memory.received(await messages.body(request, sent))
     size = server.memory.counted(letter, sent, server.door)
     said: dict[str, object] = {"input_tokens": size}
-    asked = any(name.startswith(BETAS) for name in ask.betas(sent))
-    if asked and letter.data.get("context_management") is not None:
+    if any(name.startswith(BETAS) for name in ask.betas(sent)) and letter.data.get("context_management") is not None:
         said["context_management"] = {"original_input_tokens": size}
     return endpoint.document(said)

@@ -28,12 +28,22 @@ def answers(handle: Handler) -> Endpoint:
     """An endpoint that admits callers as POST /v1/messages does; what `handle` raises becomes the envelope."""
 
     @functools.wraps(handle)
+    async def admitting(request: Request, server: Server, draw: Draw) -> Response:
+        await _admit(request)
+        return await handle(request, server, draw)
+
+    return enveloped(admitting)
+
+
+def enveloped(handle: Handler) -> Endpoint:
+    """An endpoint that admits callers itself."""
+
+    @functools.wraps(handle)
     async def endpoint(request: Request) -> Response:
         server: Server = request.app.state.server
         draw = fate(request)
         headers = messages.identity(draw.request_id)
         try:
-            await _admit(request)
             response = await handle(request, server, draw)
         except wire.ApiError as error:
             return messages.refusal(error, headers)

@@ -44,6 +44,7 @@ class Door(NamedTuple):
 
 
 ANYONE = Door()
+NO_BETAS = frozenset[str]()
 
 
 class Caller(NamedTuple):
@@ -168,7 +169,8 @@ def admitted(headers: Mapping[str, str], door: Door = ANYONE) -> Caller:
 
 def betas(headers: Mapping[str, str]) -> frozenset[str]:
     """The names in `anthropic-beta`, an open list."""
-    return frozenset(name.strip() for name in headers.get("anthropic-beta", "").split(",") if name.strip())
+    said = headers.get("anthropic-beta")
+    return frozenset(name.strip() for name in said.split(",") if name.strip()) if said else NO_BETAS
 
 
 def parse(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> Ask:

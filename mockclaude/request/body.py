@@ -211,10 +211,10 @@ class Sampled(Created, total=False):
 
 
 CREATED: Mapping[str, Callable[[object], object]] = {
-    VERSIONS[0]: TypeAdapter(Sampled).validate_python,
-    VERSIONS[1]: TypeAdapter(Created).validate_python,
+    VERSIONS[0]: TypeAdapter(Sampled).validator.validate_python,
+    VERSIONS[1]: TypeAdapter(Created).validator.validate_python,
 }
-COUNTED = TypeAdapter(Counted).validate_python
+COUNTED = TypeAdapter(Counted).validator.validate_python
 
 
 def created(data: object, version: str) -> Json:

@@ -49,7 +49,11 @@ class Memory:
         letter = self._letters.get(raw)
         if letter is None:
             letter = ask.open_letter(raw)
-            return letter if letter.error is not None else self._keep(raw, letter._replace(judged={}))
+            return (
+                letter
+                if letter.error is not None
+                else self._keep(raw, ask.Letter(letter.data, letter.digest, judged={}))
+            )
         self._letters.move_to_end(raw)
         return letter
 
