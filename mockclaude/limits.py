@@ -76,8 +76,11 @@ class Bucket:
 
     def refill(self, gauge: Gauge, now: float) -> None:
         """Bring the level up to `now`."""
-        self.level = min(gauge.depth, self.level + (now - self.stamp) * gauge.per_minute / 60)
-        self.stamp = now
+        self.level, self.stamp = self.at(gauge, now), now
+
+    def at(self, gauge: Gauge, now: float) -> float:
+        """How much is left at `now`."""
+        return min(gauge.depth, self.level + (now - self.stamp) * gauge.per_minute / 60)
 
     def wait(self, gauge: Gauge, needed: float) -> float:
         """Seconds until `needed` is there, 0 if it is."""
@@ -210,13 +213,13 @@ class Limits:
 
     def lowest(self, kind: Kind, now: float) -> float:
         """The share that is left in the emptiest bucket of a kind: 1 when all are full or there is none."""
-        shares = [1.0]
+        lowest = 1.0
+        measured = {family: measures.get(kind) for family, measures in self._gauges.items()}
         for account in self._accounts.values():
-            measures = self._gauges[account.family]
-            account.refill(measures, now)
-            if kind in measures:
-                shares.append(account.buckets[kind].level / measures[kind].depth)
-        return min(shares)
+            gauge, bucket = measured[account.family], account.buckets.get(kind)
+            if gauge is not None and bucket is not None:
+                lowest = min(lowest, bucket.at(gauge, now) / gauge.depth)
+        return lowest
 
     def _refusal(self, account: Account, claim: Claim, now: float) -> Refusal | None:
         """Of the buckets that do not hold what is needed the one that takes longest, and what the ramp makes of it."""

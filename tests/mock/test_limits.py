@@ -452,6 +452,8 @@ def test_the_lowest_level_is_the_emptiest_callers():
     settled(held, claim("b", tokens=100), 0.0)
 
     assert [held.lowest(kind, 0.0) for kind in ("requests", "input tokens", "output tokens")] == [0.9, 0.5, -0.2]
+    assert held.lowest("output tokens", 30.0) == pytest.approx(0.3)
+    assert held.lowest("requests", 600.0) == 1.0
     assert Limits(Terms()).lowest("requests", 0.0) == 1.0
 
 
