@@ -61,6 +61,19 @@ class Record(NamedTuple):
 class Attempt:
     """An open record. Its times are loop times; whatever is not known stays None."""
 
+    status: int | None = None
+    queued = 0.0
+    first_byte: float | None = None
+    first_token: float | None = None
+    input_tokens = 0
+    cached_input_tokens = 0
+    written_input_tokens = 0
+    read = False
+    fault: str | None = None
+    charge: Charge | None = None
+    stalled = 0.0
+    closed = False
+
     def __init__(
         self, journal: Journal, n: int, headers: Mapping[str, str], now: float, wall: float, peer: int | None
     ) -> None:
@@ -73,19 +86,7 @@ class Attempt:
         self.key = _shown(ask.credential(headers))
         self.retry_count = _number(headers.get("x-stainless-retry-count"))
         self.labels = ask.Labels(None, None, headers.get("x-request-id"))
-        self.status: int | None = None
-        self.queued = 0.0
-        self.first_byte: float | None = None
-        self.first_token: float | None = None
-        self.input_tokens = 0
-        self.cached_input_tokens = 0
-        self.written_input_tokens = 0
-        self.read = False
-        self.fault: str | None = None
-        self.charge: Charge | None = None
         self.sent = Sent()
-        self.stalled = 0.0
-        self.closed = False
 
     def says(self, text: int, now: float) -> None:
         """So many bytes of text go out to the client now; a part of a stream without any is not worth a note."""

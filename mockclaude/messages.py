@@ -57,10 +57,14 @@ async def create(request: Request) -> Response:
         log.exception("attempt %d: the mock itself failed", attempt.n)
         attempt.refuse(500, server.clock.now())
         return refusal(wire.ApiError(500), headers)
-    said = headers | _content(asked.stream) | faults.headers(struck)
+    said = headers | (EVENTS if asked.stream else DOCUMENT)
+    if struck:
+        said |= faults.headers(struck)
     return Answer(slot, said, server.pacer, lambda error: refusal(error, headers))
 
 
+EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+DOCUMENT = {"content-type": "application/json"}
 OURS = {"anthropic-organization-id": wire.ORGANIZATION, "anthropic-workspace-id": wire.WORKSPACE}
 
 
@@ -96,12 +100,6 @@ def headers_of(request: Request) -> dict[str, str]:
     """The headers by their names in small letters, decoded once: a dozen places look into them."""
     raw: list[tuple[bytes, bytes]] = request.scope["headers"]
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
-
-
-def _content(stream: bool) -> dict[str, str]:
-    if stream:
-        return {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-    return {"content-type": "application/json"}
 
 
 async def body(request: Request, sent: Mapping[str, str], limit: int = LIMIT) -> Intake:

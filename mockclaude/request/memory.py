@@ -49,11 +49,7 @@ class Memory:
         letter = self._letters.get(raw)
         if letter is None:
             letter = ask.open_letter(raw)
-            return (
-                letter
-                if letter.error is not None
-                else self._keep(raw, ask.Letter(letter.data, letter.digest, judged={}))
-            )
+            return letter if letter.error is not None else self._keep(raw, letter)
         self._letters.move_to_end(raw)
         return letter
 
@@ -65,8 +61,8 @@ class Memory:
         """As `ask.counted` does."""
         return _once(ask.counted, letter, headers, door)
 
-    def _keep(self, raw: bytes, letter: ask.Letter) -> ask.Letter:
-        self._letters[raw] = letter
+    def _keep(self, raw: bytes, read: ask.Letter) -> ask.Letter:
+        letter = self._letters[raw] = read._replace(labels=ask.labels(read, {}), judged={})
         self._left -= len(raw) + BESIDE
         while self._left < 0:
             oldest, _ = self._letters.popitem(last=False)
