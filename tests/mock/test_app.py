@@ -103,6 +103,34 @@ async def test_a_mistake_of_the_mocks_own_is_claudes_500_and_leaves_a_trace(mock
         assert "GET /broken: the mock itself failed" in caplog.text
 
 
+class Begins:
+    """A response that fails after its head, or before it."""
+
+    def __init__(self, begins):
+        self._begins = begins
+
+    async def __call__(self, scope, receive, send):
+        if self._begins:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("begins", "status"), [(False, 500), (True, 200)], ids=["before its head", "after it"])
+async def test_an_answer_that_fails_on_the_short_way_is_a_500_unless_it_has_begun(mocked, caplog, begins, status):
+    async def broken(request):
+        return Begins(begins)
+
+    async with mocked() as claude:
+        claude.app._direct["GET", "/broken"] = broken
+        reply = claude.send("GET", "/broken")
+        with pytest.raises(ZeroDivisionError):  # for the web server to see
+            await reply.ended()
+
+        assert reply.status == status
+        assert reply.whole != begins
+        assert ("GET /broken: the mock itself failed" in caplog.text) != begins
+
+
 async def test_a_client_that_leaves_while_it_uploads_is_no_failure(mocked):
     async with mocked() as claude:
         exchange = claude.send("POST", "/v1/messages/batches", b"", KEY)

@@ -130,3 +130,49 @@ def test_of_many_callers_with_one_question_the_last_are_remembered():
         assert memory.parse(letter, HEADERS | {"x-api-key": str(number)}, ANYONE).key == str(number)
 
     assert len(letter.judged) <= CALLERS
+
+
+TOOL = {
+    "name": "get_weather",
+    "input_schema": {
+        "type": "object",
+        "properties": {"days": {"default": [{"day": 1}]}, "city": {"enum": [{"a": "b"}]}},
+    },
+    "cache_control": {"type": "ephemeral"},
+}
+DOCUMENT = {
+    "type": "document",
+    "source": {"type": "text", "media_type": "text/plain", "data": "Rain. Sun."},
+    "citations": {"enabled": True},
+}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [TOOL], "messages": [{"role": "user", "content": "get_weather, please"}]},
+        {"messages": [{"role": "user", "content": [DOCUMENT, {"type": "text", "text": "why?"}]}]},
+        {"output_config": {"format": {"type": "json_schema", "schema": TOOL["input_schema"]}}},
+        {"system": [{"type": "text", "text": "x" * 20_000, "cache_control": {"type": "ephemeral"}}]},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000},
+        {"stop_sequences": ["a"], "metadata": {"user_id": "someone"}},
+    ],
+    ids=["tools", "citations", "a schema", "caching", "thinking", "stops"],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_answer_changes_nothing_of_a_body_that_is_remembered(mocked, steady, more, stream):
+    raw = json.dumps(HI | more | {"stream": stream}).encode()
+    async with mocked(latency=steady) as claude:
+        answers = [await claude.send("POST", "/v1/messages", raw, HEADERS).ended() for _ in range(3)]
+
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert claude.app.state.server.memory.received(sent(raw)).data == json.loads(raw)
+
+
+async def test_a_model_that_is_withdrawn_is_refused_to_whoever_asks_the_same_again(mocked, steady):
+    async with mocked(latency=steady) as claude:
+        before = await claude.send("POST", "/v1/messages", json.dumps(HI).encode(), HEADERS).ended()
+        await claude.call("PUT", "/_mock/config", {"models": {"only": ["claude-opus-*"]}})
+        after = await claude.send("POST", "/v1/messages", json.dumps(HI).encode(), HEADERS).ended()
+
+        assert (before.status, after.status) == (200, 404)
