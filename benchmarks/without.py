@@ -10,6 +10,7 @@ import uvicorn
 from mockclaude import garbage, listener, reply, settings, wire
 from mockclaude.app import EDGE, create_app
 from mockclaude.pacer import Pacer
+from mockclaude.request.memory import Memory
 
 
 class Timers(Pacer):
@@ -48,8 +49,10 @@ def main():
         app._direct.clear()
     elif what == "uvloop":
         options["loop"] = "asyncio"
+    elif what == "memory":
+        app.state.server.memory = Memory(longest=0)
     elif what != "gc":
-        sys.exit(f"{what}: expected transport, pacer, rendering, short_way, uvloop or gc")
+        sys.exit(f"{what}: expected transport, pacer, rendering, short_way, memory, uvloop or gc")
     if what != "gc":
         garbage.settle()
     listening = socket.socket(fileno=int(descriptor))

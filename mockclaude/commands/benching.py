@@ -29,6 +29,7 @@ Pair = tuple[Sequence[Contender], Sequence[Load]]
 
 ROUNDS = typer.Option(3, "--rounds", min=1, help="Rounds; each measures every contender once.")
 SECONDS = typer.Option(3.0, min=0.5, help="Seconds that count in each measurement.")
+ABLATE = typer.Option(False, "--ablate", help="Beside it, the mock without each thing that makes it fast.")
 ONLY = typer.Option("", help="Measure only these contenders, separated by commas.")
 PEER = typer.Option(default_factory=list, help="NAME=URL of a server that runs here already and speaks at this speed.")
 SAVED = typer.Option(None, "--json", help="Write everything into this file, with machine and versions.")
@@ -44,7 +45,7 @@ def mock(
     ),
     count: int = ROUNDS,
     seconds: float = SECONDS,
-    ablate: bool = typer.Option(False, "--ablate", help="Beside it, the mock without each thing that makes it fast."),
+    ablate: bool = ABLATE,
     only: str = ONLY,
     peer: list[str] = PEER,
     saved: Path | None = SAVED,
@@ -144,6 +145,7 @@ def json_(
     tokens: bool = typer.Option(False, "--count-tokens", help="POST /v1/messages/count_tokens instead."),
     count: int = ROUNDS,
     seconds: float = SECONDS,
+    ablate: bool = ABLATE,
     only: str = ONLY,
     peer: list[str] = PEER,
     saved: Path | None = SAVED,
@@ -152,8 +154,9 @@ def json_(
     """Answers in JSON that take no time, from 32 callers: CPU an answer, to one prompt and to ever new ones."""
     path, body = ("/v1/messages/count_tokens", COUNTED) if tokens else ("/v1/messages", WHOLE)
     baselines = [contender.baseline("json_reply", gc) for gc in (False, True)]
+    beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
     load = Load(CALLERS, path, body, tokens=20, window=seconds)
-    pairs = [([contender.OURS, *baselines], [load]), ([contender.UNHEARD], [load._replace(fresh="harbour")])]
+    pairs = [([contender.OURS, *beside], [load]), ([contender.UNHEARD], [load._replace(fresh="harbour")])]
     _run("count_tokens" if tokens else "json", pairs, goals.JSON, count, only, peer, saved, compare)
 
 
