@@ -20,6 +20,7 @@ from gevent.lock import Semaphore
 from gevent.pool import Group
 
 from loadtests import caller, client, rotation
+from loadtests.alarm import Alarm
 from loadtests.errand import Errand
 from loadtests.ledger import Ledger
 from loadtests.load import Arrival
@@ -47,7 +48,7 @@ class Dispatcher:
         self._crowd = job.crowd()
         self._callers = Semaphore(job.callers) if job.callers else contextlib.nullcontext()
         self._arrivals = list(job.arrivals)
-        self._revised = Event()
+        self._stirred = Event()
         self._visits = Group()
         self._asking: dict[gevent.Greenlet[..., None], Arrival] = {}
         self._t0 = 0.0
@@ -70,7 +71,7 @@ class Dispatcher:
         """The schedule is another from some moment on. Number by number its requests are the same: what has been sent
         has been sent of this one too."""
         self._arrivals = list(arrivals)
-        self._revised.set()
+        self._stirred.set()
 
     def _walk(self) -> None:
         scenario = self.job.scenario
@@ -83,18 +84,20 @@ class Dispatcher:
     def _due(self) -> Iterator[Arrival]:
         """Each arrival at its moment, until the last phase is over."""
         number = 0
-        while True:
-            coming = self._arrivals[number] if number < len(self._arrivals) else None
-            wait = (coming.at if coming else self.job.scenario.seconds) - self.now()
-            self._revised.clear()
-            if wait <= 0:
+        with contextlib.closing(Alarm(self._stirred.set)) as alarm:
+            while True:
+                coming = self._arrivals[number] if number < len(self._arrivals) else None
+                at = coming.at if coming else self.job.scenario.seconds
+                self._stirred.clear()
+                if at > self.now():
+                    alarm.set(self._t0 + at)
+                    self._stirred.wait()
+                    continue  # its moment has come, or the schedule is another
+                if coming is None:
+                    return
+                yield coming
                 gevent.sleep(0)
-            elif self._revised.wait(wait):
-                continue
-            if coming is None:
-                return
-            yield coming
-            number += 1
+                number += 1
 
     def _visit(self, first: Arrival) -> None:
         coming: Arrival | None = first
