@@ -8,6 +8,36 @@ from typing import NamedTuple
 
 from mockclaude import wire
 
+WORD = (1 << 64) - 1
+STEP = 0x9E3779B97F4A7C15
+
+
+class Few(random.Random):
+    """Chance for a few numbers (splitmix64): made in a tenth of the time that Python's own takes, whose every number is
+    cheaper. It begins at `number`, below 2**64.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._state = number
+        self.gauss_next = None
+
+    def random(self) -> float:
+        """From 0 to 1."""
+        return (self._next() >> 11) * 2**-53
+
+    def getrandbits(self, k: int, /) -> int:
+        """So many bits."""
+        bits = 0
+        for _ in range(0, k, 64):
+            bits = bits << 64 | self._next()
+        return bits >> (-k % 64)
+
+    def _next(self) -> int:
+        self._state = z = (self._state + STEP) & WORD
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
+        return z ^ (z >> 31)
+
 
 class Draw(NamedTuple):
     """What decides a request's fate: the server's seed, the request's digest, and how many like it came before.
@@ -24,6 +54,10 @@ class Draw(NamedTuple):
     def rng(self, purpose: str) -> random.Random:
         """The numbers for `purpose`, the same in every run and whatever else the server does."""
         return random.Random(self.number(purpose))
+
+    def few(self, purpose: str) -> random.Random:
+        """The same, for a dozen numbers at most."""
+        return Few(self.number(purpose))
 
     def number(self, purpose: str) -> int:
         """One number for `purpose`, below 2**64: making an `rng` costs ten times as much."""

@@ -75,9 +75,9 @@ def plan(ask: Ask, script: Script, usage: wire.Usage, profile: Profile, draw: Dr
     """
     if script.take is not None:
         return _again(ask, script.take, draw)
-    first = distribution.drawn(profile.ttft, partial(draw.rng, "ttft"))
+    first = distribution.drawn(profile.ttft, partial(draw.few, "ttft"))
     ttft = (first + profile.reading(usage.prompt - usage.read, usage.read)) * haste(ask)
-    pace = haste(ask) / max(SLOWEST, distribution.drawn(profile.pace, partial(draw.rng, "pace")))
+    pace = haste(ask) / max(SLOWEST, distribution.drawn(profile.pace, partial(draw.few, "pace")))
     usage = usage._replace(
         output=script.tokens,
         thinking=script.thinking_tokens,

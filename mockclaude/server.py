@@ -184,7 +184,7 @@ class Server:
         struck, in_force = faults.asked(headers), self._faults
         if in_force:
             facts = Facts(attempt.n, asked, headers)
-            struck = faults.drawn(in_force, facts, draw.rng("faults")) + struck
+            struck = faults.drawn(in_force, facts, draw.few("faults")) + struck
         attempt.fault = faults.names(struck) if struck else None
         return struck
 
@@ -221,7 +221,7 @@ class Server:
 
     def _respond(self, ask: Ask, draw: Draw, headers: Mapping[str, str]) -> script.Script:
         """What to say, fitted into what the request allows; raises the `ApiError` that a responder answers with."""
-        length = self._profile(ask).tokens(ask.max_tokens, partial(draw.rng, "length"))
+        length = self._profile(ask).tokens(ask.max_tokens, partial(draw.few, "length"))
         return responders.reply(self.conditions.responders, self._matched, Facts(0, ask, headers), draw, length)
 
     def _needs(self, ask: Ask, said: script.Script) -> float:

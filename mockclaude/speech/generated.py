@@ -47,7 +47,7 @@ def _in_words(ask: Ask, draw: Draw, length: int, thinking: int | None) -> script
     left = max(0, length - sum(thought.tokens for thought in first)) if first else length
     text = content.text(draw.number("text"), left, ask.model.token_scale, ends=whole)
     asked = ask.body["messages"]
-    cited = citations.cited(asked, draw.rng("citations")) if citations.wanted(asked) else ()
+    cited = citations.cited(asked, draw.few("citations")) if citations.wanted(asked) else ()
     blocks = (*first, script.Text(text, left, cited)) if left else first
     return script.Script(blocks, "end_turn" if whole else "max_tokens")
 
