@@ -27,7 +27,7 @@ def bench() -> None:
 @app.command()
 def client(
     n: Annotated[str, typer.Option(help="How many streams at once.")] = "300",
-    rate: Annotated[str, typer.Option(help="How many short requests a second.")] = "250,500,1000,1500",
+    rate: Annotated[str, typer.Option(help="How many short requests a second.")] = "500,1000,2000,3000",
     count: Annotated[int, typer.Option("--rounds", min=1, help="Rounds; each measures everything once.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.5, help="Seconds that count in each measurement.")] = 3.0,
     only: Annotated[str, typer.Option(help="Only loadtests, iter_lines or arrivals; with commas.")] = "",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import client, load
+from loadtests import client, load, reading
 from loadtests.errand import Errand
 from loadtests.load import Arrival, Ask, Load
 from loadtests.sample import Sample
@@ -391,3 +391,18 @@ def test_a_canary_goes_where_claude_is_asked_at_once(user: load.User, path: str)
     call = client.canary(Load(user=user, rate=1, model={"claude-a": 0.5, "claude-b": 0.5}), "canary-1", "k")
 
     assert (call.path, json.loads(call.body)["model"], json.loads(call.body)["max_tokens"]) == (path, "claude-a", 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b'{"text": "\\ud83d"}', {"text": "\ud83d"}),
+        (b'{"a": Infinity}', {"a": float("inf")}),
+        (b"[1]", {}),
+        (b"{", {}),
+        (b"", {}),
+    ],
+    ids=["half of a surrogate pair", "what JSON has not", "no object", "no JSON", "nothing"],
+)
+def test_an_event_is_read_as_leniently_as_python_reads_json(data, body):
+    assert reading.json_of(data) == body

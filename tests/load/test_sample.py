@@ -28,3 +28,9 @@ def test_tpot_needs_two_tokens_in_two_deltas():
 
     assert one_delta.tpot is None
     assert one_token.tpot is None
+
+
+def test_half_of_a_surrogate_pair_in_a_servers_error_is_kept():
+    sample = Sample("r1", 1.0, 1.5, 3.25, "failed", 500, "broken \ud83d")
+
+    assert Sample.from_row(json.loads(sample.to_json("naive"))) == sample
