@@ -8,6 +8,8 @@ from loadtests.sample import Row, Sample
 from mockclaude.bench.load import Spread
 from mockclaude.bench.process import Usage
 
+SPREADS = ("ttft", "true_ttft", "itl", "true_itl", "lag")
+
 
 class Window(NamedTuple):
     """The part of a run that counts, in seconds since T0."""
@@ -45,6 +47,12 @@ class Heard(NamedTuple):
     reader: float
     cpu: float | None
     busy: float | None
+
+    @classmethod
+    def read(cls, row: Row) -> "Heard":
+        """What was written as JSON."""
+        spreads = {name: Spread(*row[name]) for name in SPREADS if row[name]}
+        return cls(**{**row, **spreads})
 
     @property
     def truth(self) -> "Heard":

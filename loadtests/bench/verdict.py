@@ -1,9 +1,11 @@
 """What a generator is held to, and what the tables tell of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from loadtests.bench.heard import Heard
+from mockclaude.bench import markdown
 from mockclaude.bench.goals import Figure, Goal, cpu
 from mockclaude.bench.report import Sheet
 from mockclaude.bench.rounds import Row
@@ -77,6 +79,17 @@ def with_truth(rows: Sequence[Row]) -> Iterator[Row]:
     for row in rows:
         yield row
         yield Row("  the truth", row.n, tuple(heard.truth for heard in row.rounds if isinstance(heard, Heard)))
+
+
+def lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What `--json` wrote, as Markdown."""
+    yield from markdown.head(document, "loadtests bench client")
+    told = [Row(row["name"], row["n"], tuple(map(Heard.read, row["rounds"]))) for row in document["rows"]]
+    if read := [row for row in told if row.name != ARRIVALS]:
+        yield from markdown.figures(list(with_truth(read)), OF_STREAMS)
+    if sent := [row for row in told if row.name == ARRIVALS]:
+        yield from markdown.figures(sent, OF_ARRIVALS)
+    yield from markdown.verdicts(document)
 
 
 def most(rows: Sequence[Row]) -> str:

@@ -56,6 +56,15 @@ def client(
         raise typer.Exit(EXIT_FAIL)
 
 
+@app.command()
+def markdown(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Files that client --json wrote.")],
+) -> None:
+    """What was measured and judged, as tables for a README."""
+    for file in files:
+        _print(*verdict.lines(json.loads(file.read_text())))
+
+
 def _measured(contenders: Sequence[Contender], loads: Sequence[Load], count: int, only: str) -> list[Row]:
     chosen = [one for one in contenders if not only or one.name in only.split(",")]
     try:

@@ -17,12 +17,10 @@ COMMANDS: Mapping[str, str] = {"count_tokens": "json --count-tokens"}
 
 def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Command and machine, the figures (of the rounds that count, the median), and what they are held to."""
-    what, machine = document["bench"], document["machine"]
-    made = f"`mockclaude bench {COMMANDS.get(what, what)}`"
-    yield f"{made}, on {machine['cores']} cores ({machine['cpu']}), Python {machine['python']}:"
-    yield ""
+    what = document["bench"]
+    yield from head(document, f"mockclaude bench {COMMANDS.get(what, what)}")
     if document["rows"]:
-        yield from _rows([_row(one) for one in document["rows"]])
+        yield from figures([_row(one) for one in document["rows"]], report.SERVERS)
     if heights := document.get("heights"):
         yield from _table(["", "streams"], [[name, _height(found)] for name, found in heights.items()])
     if curves := document.get("curves"):
@@ -30,26 +28,36 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     if readings := document.get("readings"):
         told = [[f"{one['attempts']:,}", f"{one['memory'] / 1e6:.1f}"] for one in readings]
         yield from _table(["attempts", "MB"], told)
-    if judged := [one for one in document["goals"] if "limit" in one]:
-        bound = "at least" if heights else "at most"
-        yield from _table(["goal", "measured", bound, "verdict"], [_goal(one) for one in judged])
+    yield from verdicts(document, "at least" if heights else "at most")
 
 
-def _rows(rows: Sequence[Row]) -> Iterator[str]:
+def head(document: Mapping[str, Any], command: str) -> Iterator[str]:
+    """What was typed, and where."""
+    machine = document["machine"]
+    yield f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), Python {machine['python']}:"
+    yield ""
+
+
+def figures(rows: Sequence[Row], sheet: report.Sheet) -> Iterator[str]:
     """Without the columns in which there is nothing."""
-    sheet = report.SERVERS
-    figures = [[report.middle(figure, row) for _, figure, _ in sheet.columns] for row in rows]
-    kept = [k for k in range(len(sheet.columns)) if any(found[k] is not None for found in figures)]
+    found = [[report.middle(figure, row) for _, figure, _ in sheet.columns] for row in rows]
+    kept = [k for k in range(len(sheet.columns)) if any(values[k] is not None for values in found)]
     told = []
-    for row, found in zip(rows, figures, strict=True):
+    for row, values in zip(rows, found, strict=True):
         cells = []
         for k in kept:
             heading, _, unit = sheet.columns[k]
-            value = found[k]
+            value = values[k]
             said = "-" if value is None else f"{value * unit:.3g}"
             cells.append(f"({said})" if heading in sheet.times and not row.quiet and value is not None else said)
         told.append([row.name, f"{row.n:,}", *cells, f"{len(row.quiet)}/{len(row.rounds)}"])
     yield from _table(["", sheet.counted, *(sheet.columns[k][0] for k in kept), "quiet"], told)
+
+
+def verdicts(document: Mapping[str, Any], bound: str = "at most") -> Iterator[str]:
+    """What the figures are held to."""
+    if judged := [one for one in document["goals"] if "limit" in one]:
+        yield from _table(["goal", "measured", bound, "verdict"], [_goal(one) for one in judged])
 
 
 def _row(one: Mapping[str, Any]) -> Row:

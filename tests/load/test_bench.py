@@ -120,6 +120,20 @@ def test_so_many_streams_at_a_time_are_a_rate_of_them():
     assert asked["rate"] * (0.3 + 149 / 90) == pytest.approx(300)
 
 
+def test_what_was_written_down_is_a_table_for_a_readme():
+    times = {"ttft": spread(0.302), "true_ttft": spread(0.3), "itl": spread(0.011), "true_itl": spread(0.0111)}
+    rows = [row("loadtests", 300, cpu=15e-6, **times), row("arrivals", 500, cpu=250e-6, lag=spread(0.001))]
+    document = report.document("client", rows, goals.judge(verdict.GOALS, rows, verdict.TIMES))
+
+    lines = list(verdict.lines(json.loads(json.dumps(document))))
+
+    assert lines[0].startswith("`loadtests bench client`, on ")
+    assert "| loadtests | 300 | 15 | 302 | 302 | 11 | 11 | 1/1 |" in lines
+    assert "|   the truth | 300 | - | 300 | 300 | 11.1 | 11.1 | 1/1 |" in lines
+    assert "| arrivals | 500 | 250 | 1 | 1 | 1 | 1/1 |" in lines
+    assert any("p99 of dispatch lag" in line and "| met |" in line for line in lines)
+
+
 @pytest.mark.system
 def test_the_generator_is_measured_beside_the_truth(tmp_path):
     saved = tmp_path / "bench.json"
