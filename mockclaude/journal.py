@@ -210,7 +210,8 @@ class Journal:
         self._closed.append(record)
         self._ended += 1
         if len(self._closed) > self._kept:
-            self._closed.popleft()
+            if self._closed.popleft().sent:
+                self._writes -= len(self._told.popleft())
             self.lost += self._ended - len(self._closed) > self._read
         if record.sent:
             self._told.append(record.sent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import pytest
 
@@ -141,6 +142,22 @@ def test_the_memory_of_all_writes_together_has_a_bound_and_the_oldest_go_first()
     records = journal.page(0, 10).records
 
     assert [list(record.sent) for record in records] == [[], [(0.25, 12), (0.5, 13)], [(0.25, 12), (0.5, 13)]]
+
+
+def test_with_its_record_a_memory_of_writes_goes_too():
+    journal = Journal("mock-a", kept=2)
+    sent = []
+    for _ in range(5):
+        attempt = journal.open({}, 0.0, wall=0.0)
+        attempt.says(12, 0.25)
+        attempt.close("complete", 1.0)
+        sent.append(attempt.sent)
+    del attempt
+
+    holders = [sys.getrefcount(one) - sys.getrefcount(Sent()) for one in sent]
+
+    assert holders[:3] == [holders[0]] * 3
+    assert min(holders[3:]) > holders[0]
 
 
 def test_a_part_without_text_is_not_noted():
