@@ -13,6 +13,8 @@ from mockclaude.bench.rounds import Row
 
 COMMANDS: Mapping[str, str] = {"count_tokens": "json --count-tokens"}
 """What a document calls itself -> the words that make it, where they differ."""
+CELL = r"\|"
+"""A bar that ends no cell."""
 
 
 def lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -93,5 +95,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:
-        yield f"| {' | '.join(row)} |"
+        yield f"| {' | '.join(cell.replace('|', CELL) for cell in row)} |"
     yield ""

@@ -31,6 +31,7 @@ def test_rows_stand_below_the_command_that_made_them_without_columns_that_are_em
     assert lines[4] == "| mockclaude | 300 | 10 | 2 | 2 | 1 | 30 | 10 | 1/1 |"
     assert lines[5] == "| naive | 300 | 50 | (2) | (2) | 1 | 30 | 10 | 0/1 |"
     assert "| CPU a token, of naive's, 300 callers | 0.2 [0.2-0.2] | 0.286 | met |" in lines
+    assert r"| p99 of \|arrival - schedule\|, s, 300 callers | 0.002 [0.002-0.002] | 0.002 | met |" in lines
 
 
 def test_counting_is_a_command_of_its_own():
