@@ -14,10 +14,11 @@ before the system prompt, `tool_choice`, `thinking` and whether there is any ima
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from mockclaude import catalog, tokens
 
@@ -99,14 +100,17 @@ class Cache:
             self._entries.popitem(last=False)
 
 
-def marks(body: Json, model: catalog.Model, key: str) -> list[Mark]:
-    """The ends of all blocks of a prompt; none when it has no breakpoint. `key` keeps callers apart."""
+def marks(body: Json, model: catalog.Model, key: str, parts: Sequence[tokens.Part] = ()) -> list[Mark]:
+    """The ends of all blocks of a prompt; none when it has no breakpoint. `key` keeps callers apart.
+
+    `parts` are the prompt's, where it has been read before.
+    """
     if not _asked(body):
         return []
-    parts = list(tokens.parts(body, model.token_scale, model.keeps_thinking))
+    parts = parts or list(tokens.parts(body, model.token_scale, model.keeps_thinking))
     try:
         digests = _digests(parts, [[key, model.id], *_beside(body, parts)])
-    except (ValueError, RecursionError):  # too deep for JSON by a few levels: not worth keeping
+    except orjson.JSONEncodeError:  # too deep for JSON by a few levels: not worth keeping
         return []
     marked, automatic = _automatic(body, parts)
     found, weight = [], tokens.Weight()
@@ -183,16 +187,15 @@ def _bare(block: Json, inside: bool = False) -> Json:
     bare = {name: value for name, value in block.items() if name != "cache_control"}
     source, content = bare.get("source"), bare.get("content")
     if isinstance(source, Mapping) and isinstance(source.get("data"), str):
-        bare["source"] = {**source, "data": hashlib.blake2b(_encoded(source["data"]), digest_size=16).hexdigest()}
+        bare["source"] = {**source, "data": _digest(source["data"].encode("utf-8", "surrogatepass")).hex()}
     if isinstance(content, list) and not inside:
         bare["content"] = [_bare(one, inside=True) if isinstance(one, Mapping) else one for one in content]
     return bare
 
 
 def _chained(digest: bytes, value: object) -> bytes:
-    said = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.blake2b(digest + _encoded(said), digest_size=16).digest()
+    return _digest(digest + orjson.dumps(value))
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:16]

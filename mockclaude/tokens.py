@@ -14,10 +14,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import imagesize
+import orjson
 
 Json = Mapping[str, Any]
 
@@ -84,8 +85,13 @@ def fitting(tokens: int, scale: float = 1.0) -> int:
 
 def of_body(body: Json, scale: float = 1.0, keeps_thinking: bool = False) -> int:
     """The tokens of a whole prompt."""
+    return of_parts(parts(body, scale, keeps_thinking), scale)
+
+
+def of_parts(all_parts: Iterable[Part], scale: float = 1.0) -> int:
+    """The tokens of a whole prompt that has been read."""
     size = flat = 0
-    for part in parts(body, scale, keeps_thinking):
+    for part in all_parts:
         size += part.weight.size
         flat += part.weight.flat
     return Weight(size, flat).tokens(scale)
@@ -99,7 +105,7 @@ def parts(body: Json, scale: float = 1.0, keeps_thinking: bool = False) -> Itera
     """
     for tool in _listed(body.get("tools")):
         bare = {name: value for name, value in tool.items() if name != "cache_control"}
-        yield Part("tools", tool, Weight(_length(_json(bare))))
+        yield Part("tools", tool, Weight(_written(bare)))
     for block in blocks(body.get("system")):
         yield Part("system", block, _weight(block, scale))
     messages = _listed(body.get("messages"))
@@ -137,10 +143,10 @@ def _weight(block: Json, scale: float, depth: int = 0) -> Weight:
     if kind == "thinking":
         return _texts(block, "thinking")
     if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
-        return Weight(_length(block.get("name")) + _length(_json(block.get("input"))))
+        return Weight(_length(block.get("name")) + _written(block.get("input")))
     if kind in CONTAINERS and depth < NESTED:
         return _document(block, scale, depth) if kind == "document" else _result(block, scale, depth)
-    return Weight(_length(_json({name: value for name, value in block.items() if name != "cache_control"})))
+    return Weight(_written({name: value for name, value in block.items() if name != "cache_control"}))
 
 
 def _inside(content: object, scale: float, depth: int) -> Weight:
@@ -208,10 +214,18 @@ def _length(text: object) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _json(value: object) -> str:
+def _written(value: object) -> int:
+    """Bytes of a value's JSON; nothing for what is none."""
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # too deep for it, perhaps
+        return _length(_deep(value))
+
+
+def _deep(value: object) -> str:
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         return ""
 
 
