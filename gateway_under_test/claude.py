@@ -24,7 +24,7 @@ from anyio import to_thread
 
 from gateway_under_test import errors, relay, settings, transport
 from gateway_under_test.attempt import Attempt
-from gateway_under_test.events import Event, Events
+from gateway_under_test.events import Events
 from gateway_under_test.transport import Transport
 
 AT_ONCE = 16
@@ -87,21 +87,22 @@ class Claude:
         """The answer piece by piece as Claude writes it, then its Usage."""
         seen, stopped = False, False
         with _translated(attempt):
-            async with contextlib.aclosing(self._events(prompt, attempt)) as events:
-                async for name, data in events:
-                    if name == b"content_block_delta":
-                        delta = _read(data)["delta"]
-                        if delta["type"] == "text_delta":
-                            seen = True
-                            yield delta["text"]
-                    elif name == b"message_start":
-                        attempt.read(_read(data)["message"]["usage"])
-                    elif name == b"message_delta":
-                        attempt.output_tokens = _read(data)["usage"]["output_tokens"]
-                    elif name == b"message_stop":
-                        stopped = True
-                    elif name == b"error":
-                        raise errors.from_event(relay.parsed(data), attempt.headers)
+            async with self._answer(prompt, attempt) as parts:
+                # raw: the SDK would make a model of each event, which costs more than all else that is done with it
+                unread, count = Events(), 0
+                async for part in parts:
+                    for name, data in unread.read(part):
+                        if name == b"content_block_delta":
+                            delta = _read(data)["delta"]
+                            if delta["type"] == "text_delta":
+                                seen = True
+                                yield delta["text"]
+                        else:
+                            stopped |= name == b"message_stop"
+                            _hear(name, data, attempt)
+                        count += 1
+                        if count % AT_ONCE == 0:
+                            await asyncio.sleep(0)
         if not stopped and self._settings.require_stop:
             raise errors.UpstreamError("Claude's answer broke off")
         if not seen:
@@ -180,18 +181,9 @@ class Claude:
         assert isinstance(message, Message)
         return message
 
-    async def _events(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[Event, None]:
-        """Raw: the SDK would make a model of each, which costs more than all else that is done with it."""
-        unread, count = Events(), 0
-        async with contextlib.aclosing(self._reads(prompt, attempt)) as reads:
-            async for part in reads:
-                for event in unread.read(part):
-                    yield event
-                    count += 1
-                    if count % AT_ONCE == 0:
-                        await asyncio.sleep(0)
-
-    async def _reads(self, prompt: Prompt, attempt: Attempt) -> AsyncGenerator[bytes, None]:
+    @contextlib.asynccontextmanager
+    async def _answer(self, prompt: Prompt, attempt: Attempt) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+        """Its bytes as they come."""
         parameters = {**self._parameters(prompt, attempt), "stream": True}
         if self._settings.calls == "async":
             async with self._client() as (_, client):
@@ -201,17 +193,20 @@ class Claude:
                 async with contextlib.aclosing(answer.http_response) as response:
                     compressed = "content-encoding" in response.headers
                     async with contextlib.aclosing(response.aiter_bytes() if compressed else _parts(response)) as parts:
-                        async for part in parts:
-                            yield part
+                        yield parts
             return
         with self._blocking_client() as blocking:
             with _carrying(attempt):
                 told = await self._run(lambda: blocking.messages.with_raw_response.create(**parameters))
             attempt.hear(told.status_code, told.headers)
-            with contextlib.closing(told.http_response) as response:
-                parts = response.iter_bytes()
-                while (part := await self._run(lambda: next(parts, None))) is not None:
-                    yield part
+            async with contextlib.aclosing(self._blocking_parts(told.http_response)) as parts:
+                yield parts
+
+    async def _blocking_parts(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+        with contextlib.closing(response):
+            parts = response.iter_bytes()
+            while (part := await self._run(lambda: next(parts, None))) is not None:
+                yield part
 
     async def _run(self, blocking: Callable[[], Any]) -> Any:
         """Call it in a thread, or right here, where everybody else waits for it."""
@@ -326,13 +321,29 @@ def _read(data: bytes) -> Any:
         return json.loads(data)
 
 
-async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """The body's bytes as they arrive and undecoded; none of them empty."""
+def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """The body's bytes as they arrive and undecoded; none of them empty. From our transport at first hand."""
+    body = response.extensions.get("body")
+    return aiter(body) if isinstance(body, transport.Body) else _undecoded(response)
+
+
+async def _undecoded(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     stream = response.stream
     assert isinstance(stream, httpx2.AsyncByteStream)
     async for part in stream:
         if part:
             yield part
+
+
+def _hear(name: bytes, data: bytes, attempt: Attempt) -> None:
+    """What a stream says beside its text; raises GatewayError if that is an error."""
+    match name:
+        case b"message_start":
+            attempt.read(_read(data)["message"]["usage"])
+        case b"message_delta":
+            attempt.output_tokens = _read(data)["usage"]["output_tokens"]
+        case b"error":
+            raise errors.from_event(relay.parsed(data), attempt.headers)
 
 
 def _refusal(head: relay.Head, headers: httpx2.Headers) -> errors.GatewayError:

@@ -26,7 +26,7 @@ class Patience:
         self._over = False
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)  # without it the loop is looked for, by a system call
         if self.until is not None:
             self._cancelling = 0 if self._task is None else self._task.cancelling()
             if self._timer is None or self._timer.when() > self.until:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextvars import ContextVar
 from typing import Self
 
@@ -72,7 +72,9 @@ class Transport(httpx2.AsyncBaseTransport):
             raise
         finally:
             _current.reset(token)
-        return httpx2.Response(response.status, headers=response.raw_headers, stream=_Body(response, letter))
+        body = Body(response, letter)
+        # twice, because httpx2 puts a generator around what it calls the stream
+        return httpx2.Response(response.status, headers=response.raw_headers, stream=body, extensions={"body": body})
 
 
 class _Letter:
@@ -130,14 +132,14 @@ class _Written(aiohttp.ClientRequest):
         return response
 
 
-class _Body(httpx2.AsyncByteStream):
+class Body(httpx2.AsyncByteStream):
     """The bytes of an answer as they come."""
 
     def __init__(self, response: aiohttp.ClientResponse, letter: _Letter) -> None:
         self._response = response
         self._letter = letter
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         content = self._response.content
         with _as_httpx2():
             try:
