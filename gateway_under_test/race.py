@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+Spoken = tuple[T | None, AsyncGenerator[T, None]]
+"""The first piece, if there is one, and the others."""
 
 
+@contextlib.asynccontextmanager
 async def first_to_speak(
     first: AsyncGenerator[T, None],
     after: float,
     second: Callable[[], AsyncGenerator[T, None] | None],
     settled: Callable[[bool], None],
-) -> AsyncGenerator[T, None]:
-    """The pieces of `first`, or of what `second` makes if nothing was heard for `after` seconds.
+) -> AsyncIterator[Spoken[T]]:
+    """What is heard of `first`, or of what `second` makes if nothing was heard for `after` seconds; closed at the end.
 
     As soon as one speaks the other is closed, and if there were two, `settled` hears whether the second won. An error
     is raised when nobody is left who may still speak.
@@ -32,9 +35,7 @@ async def first_to_speak(
         if not alone:
             settled(pieces is not first)
         async with contextlib.aclosing(pieces):
-            while piece is not None:
-                yield piece
-                piece = await anext(pieces, None)
+            yield piece, pieces
 
 
 Runners = dict["asyncio.Task[T | None]", AsyncGenerator[T, None]]

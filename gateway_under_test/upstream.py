@@ -164,9 +164,11 @@ class Upstream:
         told = False
         for n in itertools.count(1):
             try:
-                async with contextlib.aclosing(self._hedged(job, request, time, failure)) as pieces:
-                    async for piece in pieces:
+                async with self._hedged(job, request, time, failure) as (piece, pieces):
+                    if piece is not None:
                         told = True
+                        yield piece
+                    async for piece in pieces:
                         yield piece
                 return
             except errors.GatewayError as error:
@@ -177,30 +179,30 @@ class Upstream:
             request.queued += wait
             await asyncio.sleep(wait)
 
+    @contextlib.asynccontextmanager
     async def _hedged(
         self, job: Job[T], request: logs.RequestLine, time: Time, failure: errors.GatewayError | None
-    ) -> AsyncGenerator[T, None]:
-        """An attempt, and another beside it if its first token is late."""
+    ) -> AsyncIterator[race.Spoken[T]]:
+        """An attempt that has begun to speak, or another that was made beside it because it was late."""
         attempt = self._attempt(job, request, time, failure)
         hedge = self._patterns.hedge
         if hedge is None or not job.streamed:
-            pieces = attempt
-        else:
-            hedge.asked()
-            pieces = race.first_to_speak(
-                attempt,
-                hedge.after,
-                lambda: self._attempt(job, request, time, None) if self._patterns.may_hedge() else None,
-                self._telemetry.metrics.hedged,
-            )
-        async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+            async with contextlib.aclosing(attempt):
+                yield await anext(attempt, None), attempt
+            return
+        hedge.asked()
+        async with race.first_to_speak(
+            attempt,
+            hedge.after,
+            lambda: self._attempt(job, request, time, None) if self._patterns.may_hedge() else None,
+            self._telemetry.metrics.hedged,
+        ) as spoken:
+            yield spoken
 
     async def _attempt(
         self, job: Job[T], request: logs.RequestLine, time: Time, failure: errors.GatewayError | None
     ) -> AsyncGenerator[T, None]:
-        """One HTTP attempt, if every pattern lets it in: each piece within its time."""
+        """One HTTP attempt, if every pattern lets it in: the first piece in time, none after too long a silence."""
         patterns, loop = self._patterns, asyncio.get_running_loop()
         async with patterns.admitted(request, job.model, time.first.at) as place:
             if loop.time() > self._stops_at:
@@ -212,32 +214,20 @@ class Upstream:
             request.begun += 1
             patience = over.remaining(loop.time())
             attempt = Attempt(request.begun, request, job.model, self._telemetry, job.streamed, patience)
+            pieces, idle, whole = job.exchange(attempt), self._settings.idle_timeout, time.whole
             with self._watched(job, attempt, place), attempt:
-                async with contextlib.aclosing(self._pieces(job.exchange(attempt), until, time)) as pieces:
-                    async for piece in pieces:
+                async with _in_time(pieces, until) as step:
+                    while True:
+                        with step:
+                            piece = await anext(pieces, None)
+                        if piece is None:
+                            break
                         if attempt.ttft is None:
                             self._speaks(job, attempt, place)
                         yield piece
+                        step.until = whole.within(idle, loop.time())
         patterns.budget.earn()
         service.add(attempt.ttft if job.streamed and attempt.ttft is not None else attempt.seconds)
-
-    async def _pieces(
-        self, pieces: AsyncGenerator[T, None], until: float | None, time: Time
-    ) -> AsyncGenerator[T, None]:
-        """The first by `until`, none after too long a silence, all of them in time; raises Timeout."""
-        loop, idle, whole = asyncio.get_running_loop(), self._settings.idle_timeout, time.whole
-        async with contextlib.aclosing(pieces):
-            with contextlib.closing(Patience(until)) as patience:
-                try:
-                    while True:
-                        with patience:
-                            piece = await anext(pieces, None)
-                        if piece is None:
-                            return
-                        yield piece
-                        patience.until = whole.within(idle, loop.time())
-                except TimeoutError:
-                    raise errors.Timeout("Claude did not answer in time") from None
 
     def _time(self, job: Job[T], request: logs.RequestLine) -> Time:
         """The request's time, counted from its start: our own limits, and the caller's where it is shorter."""
@@ -343,6 +333,17 @@ def _reply(row: cache.Row, cached: bool) -> Reply:
 
 def _deadline(seconds: float, start: float) -> Deadline:
     return Deadline.after(seconds if math.isfinite(seconds) else None, start)
+
+
+@contextlib.asynccontextmanager
+async def _in_time(pieces: AsyncGenerator[T, None], until: float | None) -> AsyncIterator[Patience]:
+    """For the steps of `pieces`, closed at the end; raises Timeout if one takes too long, the first one `until`."""
+    async with contextlib.aclosing(pieces):
+        with contextlib.closing(Patience(until)) as step:
+            try:
+                yield step
+            except TimeoutError:
+                raise errors.Timeout("Claude did not answer in time") from None
 
 
 def _start_in_time(remaining: float, expected: float, failure: errors.GatewayError | None) -> None:
