@@ -26,11 +26,14 @@ MOCK = contender.BESIDE._replace(name="passed on: nothing between")
 
 def contenders(way: str) -> list[Contender]:
     """The baseline first, then ours with all defences and with none; without a gateway what the mock needs itself."""
-    naive = contender.baseline("gateway")._replace(name=f"{way}: messages.stream", asks=True)
+    naive, tuned = (
+        contender.baseline("gateway", gc)._replace(name=f"{way}: messages.stream{'+gc' * gc}", asks=True)
+        for gc in (False, True)
+    )
     words = ("-m", "gateway_under_test", "--fd", "{fd}")
     ours = Contender(f"{way}: production", words, asks=True, environment=PRODUCTION)
     bare = ours._replace(name=f"{way}: no defences", environment=BARE)
-    return [naive, ours, bare, *([without(way, SSE), MOCK] if way == PASSED_ON else [])]
+    return [naive, *([without(way, SSE), MOCK] if way == PASSED_ON else [tuned]), ours, bare]
 
 
 def without(way: str, what: str) -> Contender:
@@ -42,7 +45,7 @@ def without(way: str, what: str) -> Contender:
 
 def ablated(way: str) -> list[Contender]:
     """Ours, and ours without each of them."""
-    return [contenders(way)[1], *(without(way, what) for what in PARTS[way])]
+    return [contenders(way)[-2], *(without(way, what) for what in PARTS[way])]
 
 
 def load(way: str, n: int, seconds: float) -> Load:
