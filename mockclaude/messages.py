@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from mockclaude import faults, wire
 from mockclaude.journal import Attempt
-from mockclaude.request import ask
 from mockclaude.request.intake import LIMIT, Intake
 from mockclaude.server import Server
 from mockclaude.settings import ConfigError
@@ -33,7 +32,7 @@ async def create(request: Request) -> Response:
         return Silence()
     if attempt.closed:  # the rehearsal was closed, or began anew, while the body came in
         return Silence()
-    attempt.labels = ask.labels(letter, sent)
+    attempt.labels = server.memory.labels(letter, sent)
     draw = server.draw(letter.digest, bool(attempt.labels.stream))
     headers = identity(draw.request_id)
     try:

@@ -26,13 +26,12 @@ ASIDE = ("metadata", "stream")
 class Letter(NamedTuple):
     """A request as it came in, before it is judged: its JSON if it is any, and the digest that seeds its fate.
 
-    One that is remembered (`memory`) keeps its labels and what it was `judged` to be, and nobody must change its data.
+    One that is remembered (`memory`) keeps what it was `judged` to be, and nobody must change its data.
     """
 
     data: Any
     digest: bytes
     error: wire.ApiError | None = None
-    labels: Labels | None = None
     judged: dict[object, tuple[Door, Any]] | None = None
 
 
@@ -129,13 +128,10 @@ def open_letter(raw: bytes | bytearray) -> Letter:
 
 def labels(letter: Letter, headers: Mapping[str, str]) -> Labels:
     """The model, the mode and the caller's own id: header `x-request-id`, `metadata.user_id`, or `[id:...]`."""
-    said = headers.get("x-request-id")
-    if letter.labels is not None and not said:
-        return letter.labels
     data = letter.data if isinstance(letter.data, dict) else {}
     model, stream, metadata = data.get("model"), data.get("stream", False), data.get("metadata")
     user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
-    request_id = said or user_id or _marker(data.get("messages"))
+    request_id = headers.get("x-request-id") or user_id or _marker(data.get("messages"))
     return Labels(
         model if isinstance(model, str) else None,
         stream if isinstance(stream, bool) and data else None,

@@ -73,6 +73,15 @@ def test_a_door_that_has_been_shut_refuses_what_it_let_in():
     assert refused.value.status == 401
 
 
+def test_a_caller_with_an_id_of_his_own_is_called_by_it():
+    memory = Memory()
+    letter = memory.received(sent(HI | {"metadata": {"user_id": "someone"}}))
+
+    ids = [memory.labels(letter, headers).request_id for headers in ({}, {"x-request-id": "r1"}, {})]
+
+    assert ids == ["someone", "r1", "someone"]
+
+
 def test_a_count_is_no_message():
     memory = Memory()
     letter = memory.received(sent({name: HI[name] for name in ("model", "messages")}))
