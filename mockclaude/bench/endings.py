@@ -16,7 +16,8 @@ HAND = 20
 """Attempts at once."""
 LATER = 5 * HAND
 """A slow reader reads on when so many others have come and gone."""
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds: more than a machine that does something else needs."""
 ENOUGH = 65536
 NARROW = 4096
 """Bytes that a slow reader lets come to him."""

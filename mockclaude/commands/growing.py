@@ -37,7 +37,7 @@ def growth(
             found += curves
             for line in growing.table(curves, counts):
                 typer.echo(line)
-    except CouldNotRun as error:
+    except (CouldNotRun, OSError) as error:
         console.give_up(NAME, error)
     for line in growing.verdicts(found):
         typer.echo(line)
@@ -71,7 +71,7 @@ def memory(
                 readings.append(flat.Reading(done, process.usage(server.pid or 0).memory))
                 for line in flat.table(readings[-1:]):
                     typer.echo(line)
-    except CouldNotRun as error:
+    except (CouldNotRun, OSError) as error:
         console.give_up(NAME, error)
     judged = flat.judge(readings)
     typer.echo(flat.told(judged))
