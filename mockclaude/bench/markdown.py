@@ -13,6 +13,8 @@ from mockclaude.bench.rounds import Row
 
 COMMANDS: Mapping[str, str] = {"count_tokens": "json --count-tokens"}
 """What a document calls itself -> the words that make it, where they differ."""
+MANY = 100
+"""From here on a limit is told whole."""
 CELL = r"\|"
 """A bar that ends no cell."""
 
@@ -88,7 +90,8 @@ def _goal(one: Mapping[str, Any]) -> list[str]:
     figures = one["figures"]
     measured = f"{median(figures):.3g} [{figures[0]:.3g}-{figures[-1]:.3g}]" if figures else "-"
     verdict = f"{one['verdict']} ({one['why']})" if one["why"] else one["verdict"]
-    return [one["what"], measured, f"{one['limit']:.3g}", verdict]
+    limit = one["limit"]
+    return [one["what"], measured, f"{limit:,.0f}" if limit >= MANY else f"{limit:.3g}", verdict]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -33,9 +33,8 @@ FAR = 100_000.0
 READ = 20_000_000
 """Bytes of prompts that a measurement sends, if that makes 200 prompts at most and 4 at least."""
 
-SHORT = request(
-    "POST", MESSAGES, b'{"model":"claude-haiku-4-5","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
-)
+SHORT_BODY = b'{"model":"claude-haiku-4-5","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+SHORT = request("POST", MESSAGES, SHORT_BODY)
 SCRAPE = request("GET", "/metrics")
 SCRAPES = 10
 LIMITS: Mapping[str, object] = {
@@ -153,18 +152,30 @@ def _blocks(count: int) -> list[object]:
 
 
 def _journal(caller: Caller, size: int) -> Iterator[Cost]:
-    """A journal with so many records in it, and then some; it keeps no more than 100,000."""
-    caller.answers(itertools.repeat(SHORT, size))
-    yield _answers(caller)
+    """After so many answers, no two to the same prompt: whatever is kept of them is full from 100,000 on."""
+    asked = map(_new, itertools.count())
+    caller.answers(itertools.islice(asked, size))
+    caller.answers(itertools.islice(asked, WARM))
+    each = caller.answers(itertools.islice(asked, COUNTED)) / COUNTED
+    yield Cost("CPU an answer", each, each)
     if not size:
         return
-    pages = [request("GET", f"/_mock/journal?after={after}&limit={min(size, PAGE)}") for after in range(0, size, PAGE)]
+    read = cursor = 0
     with caller.measured() as cpu:
-        for page in pages:
-            caller.ask(page)
-    yield Cost("CPU a record read", cpu[0] / size, cpu[0])
-    held_up = min(caller.held_up(pages[0]) for _ in range(3))
+        while (page := json.loads(caller.ask(_page(cursor, min(size, PAGE)))))["records"] and read < size:
+            read, cursor = read + len(page["records"]), page["cursor"]
+    yield Cost("CPU a record read", cpu[0] / read, cpu[0])
+    held_up = min(caller.held_up(_page(0, min(size, PAGE))) for _ in range(3))
     yield Cost("others wait at most", held_up, held_up)
+
+
+def _new(k: int) -> bytes:
+    """A short question that nobody has asked before."""
+    return request("POST", MESSAGES, SHORT_BODY.replace(b'"x"', b'"%d"' % k))
+
+
+def _page(after: int, limit: int) -> bytes:
+    return request("GET", f"/_mock/journal?after={after}&limit={limit}")
 
 
 def _timeline(caller: Caller, size: int) -> Iterator[Cost]:
@@ -181,8 +192,7 @@ def _timeline(caller: Caller, size: int) -> Iterator[Cost]:
 def _keys(caller: Caller, size: int) -> Iterator[Cost]:
     """Callers with limits on, each of whom has been seen and is not rested."""
     caller.configure({"limits": {"preset": "scale"}})
-    body = SHORT.partition(b"\r\n\r\n")[2]
-    everybody = [request("POST", MESSAGES, body, f"sk-{k}") for k in range(size)]
+    everybody = [request("POST", MESSAGES, SHORT_BODY, f"sk-{k}") for k in range(size)]
     caller.answers(everybody)
     caller.answers(itertools.islice(itertools.cycle(everybody), WARM))
     each = caller.answers(itertools.islice(itertools.cycle(everybody), COUNTED)) / COUNTED
@@ -240,7 +250,7 @@ SERIES: Mapping[str, Series] = {
     "document": Series("bytes of a document", (1_000, 100_000, 1_000_000, 10_000_000), _prompts(_document)),
     "blocks": Series("blocks of a prompt", (1, 100, 1_000, 10_000, 100_000), _prompts(_blocks)),
     "batch": Series("requests in a batch", (1, 100, 1_000, 10_000, 100_000), _batch, lambda size: LATER),
-    "journal": Series("records in the journal", (0, 1_000, 10_000, 100_000), _journal),
+    "journal": Series("answers before", (0, 1_000, 10_000, 100_000, 200_000), _journal),
     "timeline": Series("entries of the timeline", (0, 10, 100, 1_000, 10_000), _timeline),
     "keys": Series("callers with limits on", (1, 10, 100, 1_000, 10_000), _keys),
     "limits": Series("limits", (0, *range(1, len(LIMITS) + 1)), _limits),
