@@ -35,22 +35,24 @@ GLANCE = 0.02
 VARIANT, SEED = "default", 1
 
 OURS = ("-P", "-m", *LOCUST, "--headless", "--only-summary")
-THEIRS = (
-    "-P",
-    "-m",
-    "locust",
-    "-f",
-    str(BASELINES / "iter_lines.py"),
-    "--loglevel",
-    "WARNING",
-    "--headless",
-    "--only-summary",
-)
-READERS = (
-    Contender(GENERATOR, OURS),
-    Contender(ITER_LINES, (*THEIRS, "--only-summary", "-H", "{url}", "-u", "{n}", "-r", "{spawn}", "-t", "{seconds}s")),
-)
-SENDERS = (Contender(ARRIVALS, OURS),)
+
+
+def _locust(file: str, *options: str) -> tuple[str, ...]:
+    quiet = ("--loglevel", "WARNING", "--headless", "--only-summary")
+    return ("-P", "-m", "locust", "-f", str(BASELINES / file), *quiet, *options)
+
+
+def without(name: str, part: str) -> Contender:
+    """The generator without one of the things that make it fast or true."""
+    words = _locust("generator_without.py")
+    return Contender(f"{name} without {part}", words, environment=(("BENCH_WITHOUT", part),))
+
+
+READER = Contender(GENERATOR, OURS)
+PLAIN = Contender(ITER_LINES, _locust("iter_lines.py", "-H", "{url}", "-u", "{n}", "-r", "{spawn}", "-t", "{seconds}s"))
+SENDER = Contender(ARRIVALS, OURS)
+READING, SENDING = ("loop", "orjson", "gc"), ("timer", "gc")
+"""What is worth something to who reads streams, and to who sends short requests."""
 
 
 def streams(n: int, seconds: float) -> Load:
@@ -106,7 +108,7 @@ def _running(one: Contender, load: Load, url: str, folder: Path, core: int) -> I
         sender = subprocess.Popen(
             [sys.executable, *words],
             cwd=folder,
-            env={**os.environ, "HOME": str(folder), plan.VARIABLE: str(folder / "plan.json")},
+            env={**os.environ, "HOME": str(folder), plan.VARIABLE: str(folder / "plan.json"), **dict(one.environment)},
             preexec_fn=contender.pinned(core),
             stdout=log,
             stderr=log,

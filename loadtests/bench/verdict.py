@@ -85,9 +85,9 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """What `--json` wrote, as Markdown."""
     yield from markdown.head(document, "loadtests bench client")
     told = [Row(row["name"], row["n"], tuple(map(Heard.read, row["rounds"]))) for row in document["rows"]]
-    if read := [row for row in told if row.name != ARRIVALS]:
+    if read := [row for row in told if not row.name.startswith(ARRIVALS)]:
         yield from markdown.figures(list(with_truth(read)), OF_STREAMS)
-    if sent := [row for row in told if row.name == ARRIVALS]:
+    if sent := [row for row in told if row.name.startswith(ARRIVALS)]:
         yield from markdown.figures(sent, OF_ARRIVALS)
     yield from markdown.verdicts(document)
 
@@ -95,7 +95,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
 def most(rows: Sequence[Row]) -> str:
     """The highest rate of the ladder that was kept up, and each below it."""
     kept: int | None = None
-    for row in sorted(rows, key=lambda row: row.n):
+    for row in sorted((row for row in rows if row.name == ARRIVALS), key=lambda row: row.n):
         lags = [heard.lag.p99 for heard in row.quiet if isinstance(heard, Heard) and heard.lag]
         if not lags:
             return f"{_kept(kept)}; {row.n} requests/s: no quiet round"

@@ -30,6 +30,10 @@ def client(
     rate: Annotated[str, typer.Option(help="How many short requests a second.")] = "500,1000,2000,3000",
     count: Annotated[int, typer.Option("--rounds", min=1, help="Rounds; each measures everything once.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.5, help="Seconds that count in each measurement.")] = 3.0,
+    ablate: Annotated[
+        bool,
+        typer.Option("--ablate", help="In place of iter_lines, the generator without each thing that makes it so."),
+    ] = False,
     only: Annotated[str, typer.Option(help="Only loadtests, iter_lines or arrivals; with commas.")] = "",
     saved: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     compare: Annotated[
@@ -39,8 +43,11 @@ def client(
     """One process reads streams at 90 tokens a second, then sends short requests: how true its times are; its CPU."""
     streams = [measuring.streams(int(one), seconds) for one in n.split(",")]
     short = [measuring.short_requests(int(one), seconds) for one in rate.split(",")]
-    read = _measured(measuring.READERS, streams, count, only)
-    sent = _measured(measuring.SENDERS, short, count, only)
+    readers, senders = [measuring.READER, measuring.PLAIN], [measuring.SENDER]
+    if ablate:
+        readers[1:] = [measuring.without(verdict.GENERATOR, part) for part in measuring.READING]
+        senders += [measuring.without(verdict.ARRIVALS, part) for part in measuring.SENDING]
+    read, sent = _measured(readers, streams, count, only), _measured(senders, short, count, only)
     judged = goals.judge(verdict.GOALS, [*read, *sent], verdict.TIMES)
     beside = goals.judge(verdict.held_to(verdict.ITER_LINES), read, verdict.TIMES)
     if read:

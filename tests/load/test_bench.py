@@ -10,6 +10,7 @@ from loadtests.bench import heard, measuring, verdict
 from loadtests.bench.heard import Window
 from loadtests.sample import Sample
 from mockclaude.bench import goals, report
+from mockclaude.bench.contender import BASELINES
 from mockclaude.bench.load import Spread
 from mockclaude.bench.process import Usage
 from mockclaude.bench.rounds import Row
@@ -118,6 +119,20 @@ def test_so_many_streams_at_a_time_are_a_rate_of_them():
     asked = measuring.scenario(measuring.streams(300, 3.0))["load"]
 
     assert asked["rate"] * (0.3 + 149 / 90) == pytest.approx(300)
+
+
+def test_the_ladder_is_that_of_the_whole_generator():
+    rows = [row("arrivals", 500, lag=spread(0.002)), row("arrivals without timer", 500, lag=spread(0.5))]
+
+    assert verdict.most(rows).endswith(": 500 requests/s")
+
+
+@pytest.mark.parametrize("part", sorted({*measuring.READING, *measuring.SENDING}))
+def test_the_generator_can_be_measured_without_each_thing_that_makes_it_fast(part):
+    without = measuring.without("loadtests", part)
+
+    assert (without.name, dict(without.environment)) == (f"loadtests without {part}", {"BENCH_WITHOUT": part})
+    assert f'WHAT == "{part}"' in (BASELINES / "generator_without.py").read_text()
 
 
 def test_what_was_written_down_is_a_table_for_a_readme():

@@ -1,0 +1,28 @@
+"""The load generator without one of the things that make it fast or true, to show what each is worth: a locustfile."""
+
+import functools
+import json
+import os
+import sys
+
+from loadtests import dispatcher, garbage, line, reading
+from loadtests.locustfile import *  # noqa: F403
+
+WHAT = os.environ["BENCH_WITHOUT"]
+
+
+def read_in_greenlet(sock, answer):
+    """As gevent has it: a greenlet is woken for each token."""
+    line.read_by_hand(sock, answer, line.BLOCK, lambda size: None)
+
+
+if WHAT == "loop":
+    line.read = read_in_greenlet
+elif WHAT == "timer":
+    dispatcher.Alarm = functools.partial(dispatcher.Alarm, fine=False)
+elif WHAT == "orjson":
+    reading.orjson = json
+elif WHAT == "gc":
+    garbage.settle = lambda: None
+else:
+    sys.exit(f"{WHAT}: expected loop, timer, orjson or gc")
