@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+from mockclaude.bench import goals
+
 STEEPEST = 1.15
 """Cost grows like size to the power of this at most: the rest is what one measurement is off from the next."""
 SCALES: Mapping[str, Sequence[tuple[float, str]]] = {
@@ -14,16 +16,18 @@ SCALES: Mapping[str, Sequence[tuple[float, str]]] = {
     "bytes": ((1e6, "MB"), (1e3, "KB"), (1, "bytes")),
 }
 
-Verdict = Literal["met", "missed"]
-
 
 class Cost(NamedTuple):
-    """What something costs at one size: `each` as people think of it, `total` as it may grow with the size."""
+    """What something costs at one size: `each` as people think of it, `total` as it may grow with the size.
+
+    `quiet` is false of a time that something else on the machine had a part in.
+    """
 
     what: str
     each: float
     total: float
     unit: Literal["s", "bytes"] = "s"
+    quiet: bool = True
 
 
 class Point(NamedTuple):
@@ -47,6 +51,7 @@ class Curve(NamedTuple):
     sizes: tuple[int, ...]
     each: tuple[float, ...]
     totals: tuple[float, ...]
+    quiet: bool = True
 
     @property
     def exponents(self) -> tuple[float | None, ...]:
@@ -63,9 +68,11 @@ class Curve(NamedTuple):
         return max((one for one in self.exponents if one is not None), default=0.0)
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether it grows as its size at most."""
-        return "met" if self.steepest <= STEEPEST else "missed"
+    def verdict(self) -> goals.Verdict:
+        """Whether it grows as its size at most; of a time that is too steep on a busy machine nobody knows."""
+        if self.steepest <= STEEPEST:
+            return "met"
+        return "missed" if self.quiet else "undecided"
 
 
 def curves(series: str, points: Sequence[Point]) -> list[Curve]:
@@ -76,7 +83,7 @@ def curves(series: str, points: Sequence[Point]) -> list[Curve]:
         known = [(point.size, cost) for point in points for cost in point.costs if cost.what == what]
         sizes, costs = zip(*known, strict=True)
         each, totals = tuple(cost.each for cost in costs), tuple(cost.total for cost in costs)
-        found.append(Curve(series, what, costs[0].unit, sizes, each, totals))
+        found.append(Curve(series, what, costs[0].unit, sizes, each, totals, all(cost.quiet for cost in costs)))
     return found
 
 
@@ -121,8 +128,8 @@ def told(value: float, unit: str) -> str:
 def verdicts(found: Sequence[Curve]) -> Iterator[str]:
     """A line for each cost."""
     for curve in found:
-        faster = "" if curve.verdict == "met" else ": faster than linear"
-        yield f"{curve.verdict:6}  ^{curve.steepest:<+6.2f} at most ^{STEEPEST}  {curve.series}: {curve.what}{faster}"
+        faster = {"met": "", "missed": ": faster than linear", "undecided": ": the machine was busy"}[curve.verdict]
+        yield f"{curve.verdict:9}  ^{curve.steepest:<+6.2f} at most ^{STEEPEST}  {curve.series}: {curve.what}{faster}"
 
 
 def document(found: Sequence[Curve]) -> list[dict[str, Any]]:

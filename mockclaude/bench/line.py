@@ -124,8 +124,9 @@ class Caller:
         yield cpu
         cpu.append(process.usage(self.pid).since(before).cpu)
 
-    def held_up(self, said: bytes) -> float:
-        """The longest that anybody else waited for an answer meanwhile, in seconds."""
+    def held_up(self, said: bytes) -> tuple[float, float]:
+        """The longest that anybody else waited for an answer meanwhile, and how long the server did for a CPU."""
+        before = process.usage(self.pid)
         asking = threading.Thread(target=self.ask, args=(said,))
         longest, other = 0.0, self._lines[1]
         asking.start()
@@ -136,7 +137,7 @@ class Caller:
             longest = max(longest, time.monotonic() - begun)
             time.sleep(GLANCE)
         asking.join()
-        return longest
+        return longest, process.usage(self.pid).since(before).waited
 
     @staticmethod
     def _hear(waiting: list[Line]) -> None:

@@ -82,8 +82,10 @@ def _curves(curves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         sizes, each, unit = one["sizes"], one["each"], one["unit"]
         ends = [growth.told(value, unit) for value in (each[0], each[-1])]
         steepest = max((power for power in one["exponents"] if power is not None), default=0.0)
-        told.append([f"{one['series']}, {sizes[0]:,} to {sizes[-1]:,}", one["what"], *ends, f"{steepest:.2f}"])
-    yield from _table(["series", "cost", "at the first", "at the last", "steepest exponent"], told)
+        told.append(
+            [f"{one['series']}, {sizes[0]:,} to {sizes[-1]:,}", one["what"], *ends, f"{steepest:.2f}", one["verdict"]]
+        )
+    yield from _table(["series", "cost", "at the first", "at the last", "steepest exponent", "verdict"], told)
 
 
 def _goal(one: Mapping[str, Any]) -> list[str]:

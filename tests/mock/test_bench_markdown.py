@@ -54,7 +54,7 @@ def test_a_curve_is_told_by_its_ends_and_its_steepest_step():
 
     lines = told(report.document("growth", [], []) | {"curves": curves})
 
-    assert "| keys, 1 to 1,000 | CPU | 1 µs | 1 ms | 1.00 |" in lines
+    assert "| keys, 1 to 1,000 | CPU | 1 µs | 1 ms | 1.00 | met |" in lines
 
 
 def test_memory_is_told_reading_by_reading():

@@ -31,6 +31,13 @@ def test_what_grows_faster_than_its_size_is_missed(power, verdict):
     assert (found.steepest, found.verdict) == (pytest.approx(power), verdict)
 
 
+def test_of_a_time_that_is_steep_on_a_busy_machine_nobody_knows():
+    busy = [Point(size, (Cost("others wait", size**2, size**2, quiet=size < 100),)) for size in (10, 100)]
+
+    assert curve(*busy).verdict == "undecided"
+    assert next(growth.verdicts([curve(*busy)])).endswith("others wait: the machine was busy")
+
+
 def test_a_fixed_part_does_not_hide_where_it_becomes_quadratic():
     found = curve(*points(2, sizes=(1, 10, 100, 1000), base=1000))
 
