@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mockclaude.bench.load import Found
-from mockclaude.bench.rounds import BUSY, Measured, Row, quiet
+from mockclaude.bench.rounds import BUSY, STARVED, Measured, Row, quiet
 
 OURS = "mockclaude"
 UNHEARD = "mockclaude (new prompts)"
@@ -121,9 +121,9 @@ def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
         return Judged(what, goal.limit, (), "undecided", f"answers of {' and '.join(failed)} failed or were short")
     figures = tuple(sorted(_figures(goal, rounds, times)))
     if not figures:
-        busiest = max(found.reader for each in rounds.values() for found in each)
-        why = f"the reader's core was {busiest:.0%} busy" if busiest > BUSY else "no quiet round"
-        return Judged(what, goal.limit, (), "undecided", why)
+        return Judged(
+            what, goal.limit, (), "undecided", _why_none([found for each in rounds.values() for found in each])
+        )
     kept = [figure <= goal.limit for figure in figures]
     if all(kept):
         return Judged(what, goal.limit, figures, "met")
@@ -132,11 +132,18 @@ def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
     return Judged(what, goal.limit, figures, "undecided", "the rounds disagree")
 
 
+def _why_none(found: Sequence[Measured]) -> str:
+    busiest, starved = max(one.reader for one in found), max(one.wait for one in found)
+    if busiest > BUSY:
+        return f"the reader's core was {busiest:.0%} busy"
+    return f"one stood without a CPU for {starved:.0%} of the time" if starved > STARVED else "no quiet round"
+
+
 def _figures(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Iterator[float]:
     """One for each round that can tell, of which a time needs the quiet ones."""
     timed = goal.figure in times
     for all_of_one in zip(*rounds.values(), strict=True):
-        if any(found.reader > BUSY or (timed and not quiet(found)) for found in all_of_one):
+        if any(found.reader > BUSY or found.wait > STARVED or (timed and not quiet(found)) for found in all_of_one):
             continue
         found = dict(zip(rounds, map(goal.figure, all_of_one), strict=True))
         own, of, less = found[goal.own], found.get(goal.beside, 1.0), found.get(goal.less, 0.0)

@@ -16,6 +16,8 @@ NOISY = 0.008
 """Share of the time that server or reader stood ready without a CPU: something else ran, and times are not theirs."""
 BUSY = 0.7
 """Share of its core beyond which the reader itself is what is measured, and nothing of the round counts."""
+STARVED = 0.25
+"""Share of the time without a CPU beyond which nothing counts: what came late is written in fewer, larger pieces."""
 REPEATS = 2
 """How often a noisy measurement is made again before it stands as noisy."""
 

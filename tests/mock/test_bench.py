@@ -88,6 +88,14 @@ def test_a_round_whose_reader_was_too_busy_does_not_count():
     assert (judged.verdict, judged.why) == ("undecided", "the reader's core was 90% busy")
 
 
+def test_a_round_without_a_cpu_does_not_count():
+    naive = row("naive", found(cpu=5e-6, wait=0.6), found(cpu=100e-6))
+
+    assert verdicts(FAST, row(goals.OURS, found(), found()), naive) == [("met", (pytest.approx(0.1),))]
+    [judged] = goals.judge([FAST], [row(goals.OURS, found()), row("naive", naive.rounds[0])])
+    assert (judged.verdict, judged.why) == ("undecided", "one stood without a CPU for 60% of the time")
+
+
 def test_a_time_without_a_quiet_round_is_not_decided():
     assert verdicts(PROMPT, row(goals.OURS, found(late=0.5, wait=0.1))) == [("undecided", ())]
 
