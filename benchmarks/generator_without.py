@@ -24,5 +24,7 @@ elif WHAT == "orjson":
     reading.orjson = json
 elif WHAT == "gc":
     garbage.settle = lambda: None
+elif WHAT == "stamp":
+    line.stamp = lambda sock: None
 else:
-    sys.exit(f"{WHAT}: expected loop, timer, orjson or gc")
+    sys.exit(f"{WHAT}: expected loop, stamp, timer, orjson or gc")

@@ -47,6 +47,7 @@ def connect(base_url: str) -> HTTPClient:
         base_url, concurrency=100_000, connection_timeout=FOREVER, network_timeout=FOREVER, insecure=False
     )
     pool: Any = http._connection_pool
+    pool.after_connect = line.stamp
     pool._is_socket_alive = line.idle  # its own asks select, which asks the loop
     pool._resolve = functools.cache(pool._resolve)  # a thread's errand, for each connection
     return http
@@ -129,7 +130,7 @@ def _exchange(
             line.read(sock, answer)
         else:
             _read_by_hand(sock, answer, patience, reads)
-        errand.end(clock())
+        errand.end(answer.came)
     except (OSError, HTTPParseError) as error:
         if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
             raise Starved(str(error)) from error

@@ -2,15 +2,21 @@
 
 Why not `recv`, as gevent has it? A greenlet that reads is woken for every token: a read that finds nothing, an
 exception that says so, a switch to the loop and one back, which together cost more than the token. Here nobody is
-woken: the loop calls when something is there, takes it, looks at the clock before all else, and hands it on. The
-greenlet sleeps until its answer is over or has broken off, or its patience is at an end.
+woken: the loop calls when something is there, takes it, and hands it on. The greenlet sleeps until its answer is over
+or has broken off, or its patience is at an end.
+
+Nor is it this process that says when something came, for it may have been busy: the kernel does, where it can
+(SO_TIMESTAMPNS). Of what waited together to be read it says when the last came.
 
 Some read in their greenlet all the same: behind TLS, where what is on the socket is nothing of the answer yet, and
 whoever reads slowly or may stop reading.
 """
 
-from collections.abc import Callable
-from socket import MSG_PEEK
+import contextlib
+import struct
+import time
+from collections.abc import Callable, Sequence
+from socket import CMSG_SPACE, MSG_PEEK, SOL_SOCKET
 from typing import Any, Protocol
 
 import gevent
@@ -24,6 +30,10 @@ from loadtests.client import Call
 BLOCK = 1 << 16
 ENOUGH_FOR_A_HEAD = 4096
 READABLE = 1
+SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for it
+TIMESPEC = struct.Struct("qq")
+STAMP = (SOL_SOCKET, SO_TIMESTAMPNS, TIMESPEC.size)
+ROOM = CMSG_SPACE(TIMESPEC.size)
 AGENT = "loadtests"
 
 
@@ -35,12 +45,16 @@ class Taker(Protocol):
 
 
 class Answer(HTTPResponseParser):
-    """What llhttp finds in the bytes of an answer, handed on: its head once, its body as it comes, `size` by now."""
+    """What llhttp finds in the bytes of an answer, handed on: its head once, its body as it comes.
+
+    `size` is what there is of the body by now, `came` when the last read of it did.
+    """
 
     def __init__(self, taker: Taker, clock: Callable[[], float]) -> None:
         super().__init__()
         self.headed = self.over = False
         self.size = 0
+        self.came = 0.0
         self._taker, self._clock = taker, clock
         self._begun = self._spoilt = False
         self._head: list[str] = []
@@ -52,10 +66,10 @@ class Answer(HTTPResponseParser):
         """Whether the connection is as it was before."""
         return self.over and not self._spoilt and self.should_keep_alive()
 
-    def take(self, data: bytes) -> bool:
-        """What one read brought, or b"" at the end of the connection; whether the answer is over with it. Raises
-        HTTPParseError."""
-        now = self._clock()
+    def take(self, data: bytes, age: float = 0.0) -> bool:
+        """What one read brought, or b"" at the end of the connection, `age` seconds after it came; whether the answer
+        is over with it. Raises HTTPParseError."""
+        self.came = self._clock() - age
         if not data and not self._begun:
             raise HTTPConnectionClosed("connection closed.")
         self._begun = True
@@ -63,7 +77,7 @@ class Answer(HTTPResponseParser):
         if self._body:
             body, self._body = self._body, b""
             self.size += len(body)
-            self._taker.feed(body, now)
+            self._taker.feed(body, self.came)
         if not data and not self.over:
             raise HTTPParseError("connection closed before end of the answer")
         return self.over
@@ -121,14 +135,21 @@ def send(sock: Any, call: Call, host: str) -> None:
         pass
 
 
+def stamp(sock: Any) -> None:
+    """Have the kernel say of what comes when it came, where it can."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
 def read(sock: Any, answer: Answer) -> None:
     """Return when the answer is over. Raises OSError, HTTPParseError."""
-    receive = sock._sock.recv
+    receive = sock._sock.recvmsg
     waiter: Waiter[None] = Waiter()
 
     def readable() -> None:
         try:
-            if answer.take(receive(BLOCK)):
+            data, notes, _, _ = receive(BLOCK, ROOM)
+            if answer.take(data, _age(notes)):
                 waiter.switch(None)
         except BlockingIOError:
             pass
@@ -142,6 +163,15 @@ def read(sock: Any, answer: Answer) -> None:
     finally:
         watcher.stop()
         watcher.close()
+
+
+def _age(notes: Sequence[tuple[int, int, bytes]]) -> float:
+    """By the kernel's stamp, which is of the wall clock; 0 without one."""
+    for level, kind, data in notes:
+        if (level, kind, len(data)) == STAMP:
+            stamped: tuple[int, int] = TIMESPEC.unpack(data)
+            return max(0.0, time.time() - stamped[0] - stamped[1] * 1e-9)
+    return 0.0
 
 
 def read_by_hand(sock: Any, answer: Answer, most: int, taken: Callable[[int], None]) -> None:

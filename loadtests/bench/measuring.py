@@ -51,7 +51,7 @@ def without(name: str, part: str) -> Contender:
 READER = Contender(GENERATOR, OURS)
 PLAIN = Contender(ITER_LINES, _locust("iter_lines.py", "-H", "{url}", "-u", "{n}", "-r", "{spawn}", "-t", "{seconds}s"))
 SENDER = Contender(ARRIVALS, OURS)
-READING, SENDING = ("loop", "orjson", "gc"), ("timer", "gc")
+READING, SENDING = ("loop", "stamp", "orjson", "gc"), ("timer", "gc")
 """What is worth something to who reads streams, and to who sends short requests."""
 
 

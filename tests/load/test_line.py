@@ -1,5 +1,6 @@
 """An answer as its bytes come, and the request before it."""
 
+import sys
 import time
 
 import gevent
@@ -142,6 +143,25 @@ def test_the_loop_reads_while_its_greenlet_sleeps(ends):
 
     assert (told.body, len(told.times)) == (b"onetwo", 2)
     assert line.idle(ends[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stamps are Linux's")
+def test_what_waited_to_be_read_came_when_the_kernel_had_it():
+    told, coming = answer(time.monotonic)
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        line.stamp(ours)
+        theirs, _ = listener.accept()
+        reader = gevent.spawn(line.read, ours, coming)
+        gevent.sleep(0)
+        with theirs:
+            theirs.sendall(HEAD + chunk(b"one") + chunk(b""))
+            sent = time.monotonic()
+            while (read := time.monotonic()) < sent + 0.02:
+                pass  # too busy to read
+            reader.get(timeout=1)
+
+    assert told.times[0] == coming.came == pytest.approx(sent, abs=0.01)
+    assert told.times[0] < read - 0.005
 
 
 def test_what_breaks_off_is_raised_where_it_was_asked_for(ends):
