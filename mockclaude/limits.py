@@ -8,6 +8,7 @@ holds less than a token, nothing passes. `max_tokens` counts for nothing. A refu
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ def gauges(rate: Rate) -> dict[Kind, Gauge]:
     return {kind: gauge for kind, gauge in found.items() if gauge is not None}
 
 
+@functools.lru_cache(maxsize=256)
 def group(model: catalog.Model) -> str:
     """The class of models that shares limits [A]: all of 4.x together, each version from 5 on by itself, but all Fables
     (and all Mythos) of 5.x together.
@@ -105,7 +107,16 @@ class Account:
     def refill(self, measures: Mapping[Kind, Gauge], now: float) -> None:
         """Bring every bucket up to `now`; one that is new is full."""
         for kind, gauge in measures.items():
-            self.buckets.setdefault(kind, Bucket(gauge.depth, now)).refill(gauge, now)
+            self.bucket(kind, gauge, now)
+
+    def bucket(self, kind: Kind, gauge: Gauge, now: float) -> Bucket:
+        """One bucket, at its level of now; one that is new is full."""
+        bucket = self.buckets.get(kind)
+        if bucket is None:
+            bucket = self.buckets[kind] = Bucket(gauge.depth, now)
+        else:
+            bucket.refill(gauge, now)
+        return bucket
 
     def turn(self, minute: int) -> None:
         """It is that minute now."""
@@ -190,16 +201,11 @@ class Limits:
     def correct(self, claim: Claim, unused: int, produced: int, now: float) -> None:
         """Give back input tokens that were not used, and take the output tokens that were produced."""
         measures = self._gauges[claim.model.family]
-        if not measures:
-            return
-        buckets = self._account(claim, now).buckets
-        for kind, gauge in measures.items():
-            bucket = buckets.setdefault(kind, Bucket(gauge.depth, now))
-            bucket.refill(gauge, now)
-            if kind == "input tokens":
-                bucket.level += unused  # beyond the brim it is lost when the bucket is next looked at
-            elif kind == "output tokens":
-                bucket.level -= produced
+        ins, outs = measures.get("input tokens"), measures.get("output tokens")
+        if unused and ins is not None:  # beyond the brim it is lost when the bucket is next looked at
+            self._account(claim, now).bucket("input tokens", ins, now).level += unused
+        if produced and outs is not None:
+            self._account(claim, now).bucket("output tokens", outs, now).level -= produced
 
     def change(self, terms: Terms, now: float) -> None:
         """Put other terms in force: what was spent stays spent, a smaller bucket spills at once."""
@@ -249,8 +255,9 @@ class Limits:
         return Refusal(math.inf, "ramp", limit, rises_to) if other is None else other._replace(wait=math.inf)
 
     def _account(self, claim: Claim, now: float) -> Account:
-        callers = {"key": claim.key, "workspace": claim.workspace, "organization": ""}
-        caller = (callers[self.terms.scope], group(claim.model))
+        scope = self.terms.scope
+        who = claim.key if scope == "key" else claim.workspace if scope == "workspace" else ""
+        caller = (who, group(claim.model))
         account = self._accounts.get(caller)
         if account is None:
             self._forget(now)

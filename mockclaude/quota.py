@@ -100,9 +100,15 @@ def _shown(kind: Kind, level: Level) -> int:
 
 
 def _three(kind: str, limit: float, remaining: float, full_at: float) -> dict[str, str]:
+    most, left, reset = _names(kind)
+    full = _rfc3339(math.ceil(min(full_at - GRAIN, LAST_SECOND)))
+    return {most: str(int(limit)), left: str(int(remaining)), reset: full}
+
+
+@functools.cache
+def _names(kind: str) -> tuple[str, str, str]:
     name = f"anthropic-ratelimit-{kind.replace(' ', '-')}"
-    reset = _rfc3339(math.ceil(min(full_at - GRAIN, LAST_SECOND)))
-    return {f"{name}-limit": str(int(limit)), f"{name}-remaining": str(int(remaining)), f"{name}-reset": reset}
+    return f"{name}-limit", f"{name}-remaining", f"{name}-reset"
 
 
 @functools.lru_cache(maxsize=1024)
