@@ -153,8 +153,9 @@ class Charge:
     def read(self, cached: int, now: float) -> None:
         """The prompt has been read; what the cache held of it is free."""
         self._read = True
-        self._used -= cached
-        self._limits.correct(self._claim, cached, 0, now)
+        if cached:
+            self._used -= cached
+            self._limits.correct(self._claim, cached, 0, now)
 
     def close(self, produced: int, now: float) -> None:
         """The attempt is over, after so many output tokens."""

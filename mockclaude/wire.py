@@ -145,16 +145,12 @@ class Usage(NamedTuple):
 
     def as_json(self) -> dict[str, object]:
         """Claude's `usage`, in its key order."""
-        said = self._input() | {
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": self.written_5m,
-                "ephemeral_1h_input_tokens": self.written_1h,
-            },
-            "output_tokens": self.output,
-        }
+        written = {"ephemeral_5m_input_tokens": self.written_5m, "ephemeral_1h_input_tokens": self.written_1h}
+        said = {**self._input(), "cache_creation": written, "output_tokens": self.output}
         if self.thinking is not None:
             said["output_tokens_details"] = {"thinking_tokens": self.thinking}
-        said |= {"service_tier": self.tier, "inference_geo": self.geography}
+        said["service_tier"] = self.tier
+        said["inference_geo"] = self.geography
         if self.server_tools is not None:
             said["server_tool_use"] = dict(self.server_tools)
         return said if self.speed is None else said | {"speed": self.speed}
