@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
-from mockclaude import garbage, listener, reply, settings, wire
+from mockclaude import alarm, garbage, listener, pacer, reply, settings, wire
 from mockclaude.app import EDGE, create_app
 from mockclaude.pacer import Pacer
 from mockclaude.request.memory import Memory
@@ -18,14 +18,14 @@ class Timers(Pacer):
 
     def go(self, paced):
         """Look now, and set this one's own timer."""
-        paced.turn = 0
+        paced.turn, now = 0, self.clock.now()
         try:
-            again = paced.look(self.clock.now())
+            again = paced.look(now, self._work.work(now))
         except Exception as error:
             paced.fail(error)
             return
         if again is not None:
-            asyncio.get_running_loop().call_at(again, self.go, paced)
+            asyncio.get_running_loop().call_at(now + self._work.wait(again, now), self.go, paced)
 
 
 def rendered_by_json(index, text, rng):
@@ -42,7 +42,11 @@ def main():
     if what == "transport":
         options["http"] = "httptools"
     elif what == "pacer":
-        app.state.server.pacer = Timers(app.state.server.clock)
+        app.state.server.pacer = Timers(app.state.server.clock, app.state.server.capacity)
+    elif what == "alarm":
+        pacer.alarm = alarm.LoopAlarm
+    elif what == "batches":
+        reply.AT_ONCE = 1
     elif what == "rendering":
         reply.wire.text_delta = rendered_by_json
     elif what == "short_way":
@@ -52,7 +56,7 @@ def main():
     elif what == "memory":
         app.state.server.memory = Memory(longest=0)
     elif what != "gc":
-        sys.exit(f"{what}: expected transport, pacer, rendering, short_way, memory, uvloop or gc")
+        sys.exit(f"{what}: expected transport, pacer, alarm, batches, rendering, short_way, memory, uvloop or gc")
     if what != "gc":
         garbage.settle()
     listening = socket.socket(fileno=int(descriptor))

@@ -28,6 +28,9 @@ from mockclaude import settings
 FORGOTTEN = 64
 """How many of those who left the queue may still stand in the order by deadline, beyond as many as wait."""
 
+LOOK_AGAIN = 0.005
+"""Seconds. Where the pace follows the load, a wait may become shorter; it is not looked at more often than this."""
+
 Order = Literal["fifo", "lifo", "deadline"]
 OnFull = Literal[529, 429, "wait"]
 OnDisconnect = Literal["cancel", "finish", "skip_if_queued"]
@@ -126,6 +129,11 @@ class Ticket:
         self.state = State.QUEUED
 
     @property
+    def begun(self) -> float:
+        """When it started, on the clock of work."""
+        return 0.0 if self.started is None else self.started - self.started_lag
+
+    @property
     def waited(self) -> float | None:
         """Seconds in the queue; None while it still waits or when it never ran."""
         return None if self.started is None else self.started - self.offered
@@ -165,16 +173,21 @@ class Capacity:
         """Seconds that work has fallen behind the clock since the beginning."""
         return self._lag + (now - self._stamp) * (1 - 1 / self.stretch) if self.size.slowdown else self._lag
 
+    def work(self, now: float) -> float:
+        """What the clock of work shows: everything due on it is due as its own ticket's `begun` and so many seconds."""
+        return now - (self._lag if self.size.slowdown is None else self.lag(now))
+
+    def wait(self, work: float, now: float) -> float:
+        """How many seconds to wait before looking whether the clock of work shows `work`; 0 or less if it does.
+
+        If all others left now it would run as it does for one alone: it is not so far before that.
+        """
+        wait = (work - self.work(now)) * self.stretch
+        return wait if self.size.slowdown is None else min(wait, max(LOOK_AGAIN, wait / self.stretch))
+
     def worked(self, ticket: Ticket, now: float) -> float:
         """Seconds of work done on a ticket that runs, as if it had run alone."""
-        started = now if ticket.started is None else ticket.started
-        return now - started - (self.lag(now) - ticket.started_lag)
-
-    def remaining(self, ticket: Ticket, work: float, now: float) -> float:
-        """Seconds from now until `work` is done on a ticket, if nobody comes or goes."""
-        if self.size.slowdown is None and ticket.started is not None:  # the same, in short: it is asked for each token
-            return work - (now - ticket.started - (self._lag - ticket.started_lag))
-        return (work - self.worked(ticket, now)) * self.stretch
+        return self.work(now) - ticket.begun if ticket.started is not None else 0.0
 
     def offer(self, now: float, deadline: float = math.inf, needs: float = 0.0) -> Ticket:
         """An attempt arrives; its ticket is running, queued or turned away."""

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mockclaude import alarm
+
 SAMPLE_EVERY = 0.05
 STALLED = 0.25
 STALLS_KEPT = 1000
@@ -27,7 +29,8 @@ class Clock:
 
     def follow(self) -> None:
         """Tell the running loop's time from here on; without this, that of the first loop that asks."""
-        self.now = precise(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.now = time.monotonic if alarm.rounds(loop) else loop.time
 
     def _first(self) -> float:
         self.follow()
@@ -44,16 +47,6 @@ class Clock:
     def wall(self) -> float:
         """Seconds since the Unix epoch, for headers, logs and the journal's `wall`."""
         return time.time()
-
-
-def rounds(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop's own time and timers know whole milliseconds only: uvloop's do."""
-    return type(loop).__module__ == "uvloop"
-
-
-def precise(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's time, not rounded: uvloop counts on the same clock as Python's `monotonic`."""
-    return time.monotonic if rounds(loop) else loop.time
 
 
 class Stall(NamedTuple):

@@ -43,18 +43,16 @@ class Line:
         """Whether nobody is there any more."""
         return self._transport.is_closing()
 
-    @property
-    def free(self) -> bool:
-        """Whether what is written now goes out: the other side has kept up with reading."""
-        return not (self._flow.write_paused or self._transport.is_closing())
-
     def unnoticed(self) -> None:
         """Tell nobody any more."""
         self.lost = nobody
 
-    def write(self, data: bytes) -> None:
-        """Send one chunk."""
+    def write(self, data: bytes) -> bool:
+        """Send one chunk; false, and nothing sent, when the other side has not kept up with reading or has gone."""
+        if self._flow.write_paused or self._transport.is_closing():
+            return False
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
 
 def remember(scope: Scope, send: Send, *, bare: bool) -> None:

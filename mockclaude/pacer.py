@@ -6,7 +6,10 @@ task costs as much again as the write it is woken for. Here nobody is woken: a s
 it is next due, and is looked at then. Its deadlines are absolute, so what comes late, because the process did, makes
 nothing after it late; and whatever of a stream has become due together goes out together.
 
-What is shared can fail for all, so nobody's failure leaves `_look`. Who leaves is struck off where it stands in the
+Deadlines are on the clock of work (`mockclaude.capacity`), on which they never move: when all runs slower since more
+run, that clock does, and the heap need not know.
+
+What is shared can fail for all, so nobody's failure leaves `_fire`. Who leaves is struck off where it stands in the
 heap and swept out later: taking it out at once would mean looking for it.
 """
 
@@ -14,19 +17,28 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from typing import Protocol
 
+from mockclaude.alarm import Alarm, alarm
 from mockclaude.clock import Clock
 
 GRAIN = 1e-6
 """Seconds. What is due within this is due: no loop's clock is finer."""
 STEP = 2 * GRAIN
 """Seconds from one look to the next at the soonest: who is due but for a rounding must not be looked at for ever."""
-SLACK = 0.0005
-"""Seconds. A timer that fires too early belongs to a loop that rounds to milliseconds (uvloop): it is asked for so much
-more, lest it be asked again and again within one."""
 FORGOTTEN = 64
 """How many who left may stand in the heap beyond as many as have not."""
+
+
+class Work(Protocol):
+    """The clock that deadlines are on."""
+
+    def work(self, now: float) -> float:
+        """What it shows at loop time `now`."""
+
+    def wait(self, work: float, now: float) -> float:
+        """Seconds of loop time before looking whether it shows `work`."""
 
 
 class Paced(Protocol):
@@ -34,29 +46,34 @@ class Paced(Protocol):
 
     turn: int
 
-    def look(self, now: float) -> float | None:
-        """Do what is due; when to look again, in loop time, or None: when it has been asked for."""
+    def look(self, now: float, work: float) -> float | None:
+        """Do what is due; when the next is, on the clock of work, or None: when it has been asked for."""
 
     def fail(self, error: Exception) -> None:
         """`look` raised this."""
 
 
 class Pacer:
-    """Looks at each of many when it is due."""
+    """Looks at each of many when it is due. Whoever is looked at leaves the pacer alone meanwhile."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, work: Work) -> None:
         self.clock = clock
+        self._work = work
         self._heap: list[tuple[float, int, Paced]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._alarm = 0.0
-        self._slack = 0.0
+        self._alarm: Alarm | None = None
+        self._set_to = math.inf
         self._turns = 0
         self._gone = 0
 
     def go(self, paced: Paced) -> None:
         """Look at it now, and then whenever it says."""
-        self._look(paced, self.clock.now())
-        self._arm()
+        now = self.clock.now()
+        again = _looked(paced, now, self._work.work(now))
+        if again is not None:
+            self._turns += 1
+            paced.turn = self._turns
+            heapq.heappush(self._heap, (again, paced.turn, paced))
+            self._arm()
 
     def forget(self, paced: Paced) -> None:
         """Do not look at it any more."""
@@ -71,42 +88,47 @@ class Pacer:
     def stop(self) -> None:
         """Look at nobody any more."""
         self._heap.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self, paced: Paced, now: float) -> None:
-        paced.turn = 0
-        try:
-            again = paced.look(now)
-        except Exception as error:
-            paced.fail(error)
-            return
-        if again is not None:
-            self._turns += 1
-            paced.turn = self._turns
-            heapq.heappush(self._heap, (max(again, now + STEP), self._turns, paced))
+        self._set_to = math.inf
+        if self._alarm is not None:
+            self._alarm.stop()
+            self._alarm = None
 
     def _fire(self) -> None:
-        self._timer = None
-        now = self.clock.now()
-        early = True
-        while self._heap and self._heap[0][0] <= now + GRAIN:
-            _, turn, paced = heapq.heappop(self._heap)
-            if turn == paced.turn:
-                self._look(paced, self.clock.now())
-            else:
+        self._set_to = math.inf
+        heap, read = self._heap, self.clock.now
+        work = self._work.work(read())
+        while heap and heap[0][0] <= work + GRAIN:
+            _, turn, paced = heap[0]
+            if turn != paced.turn:
+                heapq.heappop(heap)
                 self._gone -= 1
-            early = False
-        if early and self._heap:
-            self._slack = SLACK
+            elif (again := _looked(paced, read(), work)) is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (again, turn, paced))
         self._arm()
 
     def _arm(self) -> None:
         if not self._heap:
             return
-        when = self._heap[0][0] + self._slack
-        if self._timer is not None:
-            if self._alarm <= when:
-                return
-            self._timer.cancel()
-        self._timer, self._alarm = asyncio.get_running_loop().call_at(when, self._fire), when
+        now = self.clock.now()
+        when = now + self._work.wait(self._heap[0][0], now)
+        if when < self._set_to:
+            if self._alarm is None:
+                self._alarm = alarm(asyncio.get_running_loop(), self._fire)
+            self._alarm.set(when)
+            self._set_to = when
+
+
+def _looked(paced: Paced, now: float, work: float) -> float | None:
+    """Look at one; when again."""
+    try:
+        again = paced.look(now, work)
+    except Exception as error:
+        paced.fail(error)
+        again = None
+    if again is None:
+        paced.turn = 0
+    elif again < work + STEP:
+        return work + STEP
+    return again

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from mockclaude import distribution, wire
@@ -21,6 +22,10 @@ SLOWEST = 0.01
 """Tokens per second. A distribution may draw next to nothing; a reply should end before the universe."""
 
 
+AT_ONCE = 16
+"""Deltas rendered together; the first alone, so that a stream that waits for it holds no others meanwhile."""
+
+
 class Chunk(NamedTuple):
     """Bytes that are due `at` seconds after the slot was granted; with them, so many bytes of `text` are said."""
 
@@ -31,6 +36,10 @@ class Chunk(NamedTuple):
     def joined(self, later: Chunk) -> Chunk:
         """Both at once."""
         return Chunk(self.at, self.data + later.data, self.text + later.text)
+
+
+_chunk: Callable[[tuple[float, bytes, int]], Chunk] = partial(tuple.__new__, Chunk)
+"""The same in half of the time."""
 
 
 class Broken(Exception):
@@ -114,6 +123,13 @@ def _events(
     ask: Ask, script: Script, usage: wire.Usage, step: int | None, draw: Draw, ttft: float, pace: float
 ) -> Iterator[Chunk]:
     """The head goes out when generation starts; TTFT counts to the first content delta."""
+    return chain.from_iterable(_some_events(ask, script, usage, step, draw, ttft, pace))
+
+
+def _some_events(
+    ask: Ask, script: Script, usage: wire.Usage, step: int | None, draw: Draw, ttft: float, pace: float
+) -> Iterator[list[Chunk]]:
+    """The same, some at a time: what renders them is in the processor's cache once for all of these."""
     padding = draw.rng("padding")
     cuts = draw.rng("deltas") if step is None else padding  # with a step nothing is cut by chance
     begun = usage._replace(output=min(usage.output, padding.randint(1, 8)), thinking=None, server_tools=None)
@@ -124,22 +140,23 @@ def _events(
         pending += wire.event("content_block_start", {"index": index, "content_block": block.start()}, padding)
         if index == 0:
             pending += wire.PING
-        yield Chunk(due, pending)
-        for delta in block.deltas(cuts, step):
-            due = max(due, ttft + max(0, made + delta.made - 1) * pace)
-            if isinstance(delta.said, str):
-                yield Chunk(due, *wire.text_delta(index, delta.said, padding))
-            else:
-                yield Chunk(due, wire.event("content_block_delta", {"index": index, "delta": delta.said}, padding))
+        yield [Chunk(due, pending)]
+        deltas, several = block.deltas(cuts, step), 1
+        while some := [
+            _chunk((max(due, ttft + max(0, made + so_far - 1) * pace), *wire.delta(index, said, padding)))
+            for so_far, said in islice(deltas, several)
+        ]:
+            due, several = some[-1].at, AT_ONCE
+            yield some
         made += block.tokens
         due = max(due, ttft + (made - 1) * pace) if block.tokens else due
         pending = wire.event("content_block_stop", {"index": index}, padding)
     if not script.blocks:
-        yield Chunk(due, pending)
+        yield [Chunk(due, pending)]
         pending = b""
     closing = {"delta": _stop(script), "usage": usage.cumulative(), **(script.extras or {})}
     pending += wire.event("message_delta", closing, padding)
-    yield Chunk(ttft + made * pace, pending + wire.event("message_stop", {}, padding))
+    yield [Chunk(ttft + made * pace, pending + wire.event("message_stop", {}, padding))]
 
 
 def _stop(script: Script) -> dict[str, object]:

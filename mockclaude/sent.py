@@ -15,23 +15,25 @@ class Sent:
     Eight bytes of memory for each, where a list of pairs takes over a hundred.
     """
 
-    __slots__ = ("_at", "_size")
+    __slots__ = ("_written",)
 
     def __init__(self) -> None:
-        self._at = array("f")
-        self._size = array("I")
+        self._written = array("f")
+        """Both in turn. Sizes are whole numbers, and exact to sixteen million."""
 
     def note(self, at: float, size: int) -> None:
         """So many bytes of text go out now."""
-        self._at.append(at)
-        self._size.append(size)
+        written = self._written
+        written.append(at)
+        written.append(size)
 
     def forget(self) -> None:
         """Give the memory back."""
-        del self._at[:], self._size[:]
+        del self._written[:]
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._written) // 2
 
     def __iter__(self) -> Iterator[tuple[float, int]]:
-        return ((round(at, GRAIN), size) for at, size in zip(self._at, self._size, strict=True))
+        pairs = iter(self._written)
+        return ((round(at, GRAIN), int(size)) for at, size in zip(pairs, pairs, strict=True))

@@ -49,8 +49,8 @@ class Server:
         self.instance = uuid.uuid4().hex[:8]
         self.clock = Clock()
         self.lag = LagMeter(self.clock)
-        self.pacer = Pacer(self.clock)
         self.capacity = Capacity(self.conditions.capacity)
+        self.pacer = Pacer(self.clock, self.capacity)
         self.metrics = Metrics(
             {
                 "arrived": lambda: self.capacity.arrived,

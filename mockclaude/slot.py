@@ -14,9 +14,6 @@ from mockclaude.journal import Attempt
 
 log = logging.getLogger("mockclaude")
 
-LOOK_AGAIN = 0.005
-"""Seconds. Where the pace follows the load, a wait may become shorter; it is not looked at more often than this."""
-
 
 class Keeper(Protocol):
     """Who gives the slots out, and takes them back."""
@@ -84,17 +81,10 @@ class Slot:
             self.attempt.close("left", now)
         self._grant()
 
-    def remaining(self, at: float, now: float) -> float:
-        """Seconds until what is due after `at` seconds of work alone is due, as things are; below 0 it is late."""
-        return self._keeper.capacity.remaining(self.ticket, at, now)
-
-    def look_again(self, delay: float) -> float:
-        """After how many seconds to look again at what is due in `delay` as things are.
-
-        If all others left now, what is left would take as long as it does alone: it is not due before.
-        """
-        capacity = self._keeper.capacity
-        return delay if capacity.size.slowdown is None else min(delay, max(LOOK_AGAIN, delay / capacity.stretch))
+    @property
+    def begun(self) -> float:
+        """When generation began, on the clock of work."""
+        return self.ticket.begun
 
     def leave(self) -> None:
         """The client has gone; without effect once the reply has ended."""
@@ -141,12 +131,12 @@ class Slot:
             self.granted.set_result(None)
 
     def _run_on(self, planned: reply.Reply) -> None:
-        left = self.remaining(planned.seconds, self._keeper.clock.now())
-        if left <= reply.ROUNDING:
+        now = self._keeper.clock.now()
+        wait = self._keeper.capacity.wait(self.begun + planned.seconds, now)
+        if wait <= reply.ROUNDING:
             self._end("left", at_planned_end=True)
-            return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(loop.time() + self.look_again(left), self._run_on, planned)
+        else:
+            self._timer = asyncio.get_running_loop().call_at(now + wait, self._run_on, planned)
 
     def _end(self, outcome: Literal["complete", "left", "fault"], at_planned_end: bool = False) -> None:
         if self._over:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mockclaude import connection, faults, reply, wire
+from mockclaude.journal import Attempt
 from mockclaude.pacer import GRAIN, Pacer
 from mockclaude.reply import Chunk
 from mockclaude.slot import Slot
@@ -43,57 +44,81 @@ class Stream:
     path serves every web server, and a reader who stops holds back the reply and not the memory.
     """
 
-    def __init__(self, slot: Slot, line: connection.Line | None) -> None:
+    __slots__ = (
+        "_arrived",
+        "_attempt",
+        "_begun",
+        "_chunks",
+        "_error",
+        "_next",
+        "_run",
+        "_silent",
+        "_waiter",
+        "due",
+        "ending",
+        "left",
+        "line",
+        "over",
+        "turn",
+    )
+
+    def __init__(self, attempt: Attempt) -> None:
         self.turn = 0
+        self.line: connection.Line | None = None
         self.due: Chunk | None = None
         self.over = False
         self.left = False
         self.ending: reply.Broken | faults.Injected | None = None
-        self._slot = slot
-        self._line = line
+        self._attempt = attempt
+        self._arrived = attempt.arrived
+        self._silent = True
         self._run: Iterator[Chunk] = iter(())
+        self._begun = 0.0
         self._next = Chunk(0.0, b"")
         self._chunks = 0
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def begin(self, run: Iterator[Chunk]) -> None:
-        """Send this, as soon as the pacer looks."""
+    def begin(self, run: Iterator[Chunk], begun: float) -> None:
+        """Send this, due from `begun` on (on the clock of work), as soon as the pacer looks."""
         self._run = run
+        self._begun = begun
         self._advance()
 
-    def look(self, now: float) -> float | None:
-        """Write what is due, or leave it to be sent; when to look again."""
+    def look(self, now: float, work: float) -> float | None:
+        """Write what is due, or leave it to be sent; when the next is due."""
         if self.left or self.over:
             return None
-        due, wait = self._take(now)
-        if due is not None and (line := self._way_out()) is not None:
-            self._slot.attempt.says(due.text, now)
-            line.write(due.data)
-        elif due is not None or self.over:
+        at = work - self._begun + GRAIN
+        due = self._take(at, now) if self._next.at <= at else None
+        if due is not None and self._written(due, now):
+            due = None
+        if due is not None or self.over:
             self.due = due
             self.wake()
             return None
-        return now + self._slot.look_again(wait)
+        return self._begun + self._next.at
 
-    def _take(self, now: float) -> tuple[Chunk | None, float]:
-        """What has become due, as one chunk, and in how many seconds the next will be."""
-        due, attempt = None, self._slot.attempt
-        while (wait := self._slot.remaining(self._next.at, now)) <= GRAIN and (not due or len(due.data) < JOINED):
+    def _take(self, at: float, now: float) -> Chunk | None:
+        """What is due after `at` seconds of work, as one chunk; None where it only ends."""
+        due = None
+        while True:
             if self.ending is None:
                 due = self._next if due is None else due.joined(self._next)
                 self._chunks += 1
-                if attempt.first_token is None and faults.DELTA in self._next.data:
-                    attempt.first_token = now
-            if not self._advance():
-                break
-        return due, wait
+                if self._silent and faults.DELTA in due.data:
+                    self._silent = False
+                    self._attempt.first_token = now
+            if not self._advance() or self._next.at > at or (due is not None and len(due.data) >= JOINED):
+                return due
 
-    def _way_out(self) -> connection.Line | None:
-        """The line, if what is due may be written there: neither the head nor the end, and the other side reads."""
-        if self.over or self._line is None or self._slot.attempt.first_byte is None or not self._line.free:
-            return None
-        return self._line
+    def _written(self, due: Chunk, now: float) -> bool:
+        """Write it to the line, unless it is the end, or the other side does not read."""
+        if self.line is None or self.over or not self.line.write(due.data):
+            return False
+        if due.text:
+            self._attempt.sent.note(now - self._arrived, due.text)
+        return True
 
     def _advance(self) -> bool:
         """Come to the next chunk, or to the moment at which it ends otherwise; false when all is over."""
@@ -165,7 +190,7 @@ class Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; whatever happens, the slot is given back."""
         line = connection.line(scope)
-        stream = Stream(self._slot, line)
+        stream = Stream(self._slot.attempt)
         self._slot.on_drop = stream.leave
         unnoticed = _notice(stream.leave, line, receive)
         try:
@@ -174,7 +199,7 @@ class Answer(Response):
                 if self._slot.refused is not None:
                     await self._refuse(self._slot.refused)(scope, receive, send)
                 elif self._slot.reply is not None:
-                    await self._send(self._slot.reply, stream, scope, send)
+                    await self._send(self._slot.reply, stream, line, scope, send)
         except Left:
             await Silence()(scope, receive, send)
         except Exception:  # nobody left: the journal must not say so
@@ -196,14 +221,17 @@ class Answer(Response):
         if stream.left:
             raise Left
 
-    async def _send(self, planned: reply.Reply, stream: Stream, scope: Scope, send: Send) -> None:
-        stream.begin(planned.run)
+    async def _send(
+        self, planned: reply.Reply, stream: Stream, line: connection.Line | None, scope: Scope, send: Send
+    ) -> None:
+        stream.begin(planned.run, self._slot.begun)
         while not stream.over:
             self._pacer.go(stream)
             await stream.woken()
             due, stream.due = stream.due, None
             if due is not None:
                 await self._write(due, send, last=stream.whole, sized=stream.single)
+                stream.line = line
         if stream.ending is None:
             self._slot.complete()
             return

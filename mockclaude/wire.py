@@ -228,6 +228,13 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
     return b"event: %b\ndata: %b%b}\n\n" % (name.encode(), data[:-1], SPACES[rng.getrandbits(4)])
 
 
+def delta(index: int, said: Mapping[str, object] | str, rng: random.Random) -> tuple[bytes, int]:
+    """One `content_block_delta`, and how many bytes of text it says."""
+    if isinstance(said, str):
+        return text_delta(index, said, rng)
+    return event("content_block_delta", {"index": index, "delta": said}, rng), 0
+
+
 def text_delta(index: int, text: str, rng: random.Random) -> tuple[bytes, int]:
     """What `event` makes of a `text_delta`, in a tenth of the time: nearly all that a mock says are such events.
 

@@ -20,7 +20,7 @@ from mockclaude.bench.load import Load
 BASELINES = Path(__file__).parents[2] / "benchmarks"
 STARTS_WITHIN = 30.0
 GLANCE = 0.05
-PARTS = ("transport", "pacer", "rendering", "short_way", "memory", "uvloop", "gc")
+PARTS = ("transport", "pacer", "alarm", "batches", "rendering", "short_way", "memory", "uvloop", "gc")
 """What benchmarks/without.py can leave out."""
 SERVER_CORE, READER_CORE = 0, 1
 

@@ -84,9 +84,9 @@ def spread(body: Json, seconds: float) -> list[Event]:
         events.append(_event(at, "content_block_start", index=index, content_block=dict(said.start())))
         if index == 0:
             events.append(Event(at, "ping", {"type": "ping"}))
-        for delta in said.deltas(random.Random(index), None):
-            at = max(at, seconds * (done + delta.made) / max(total, 1))
-            events.append(_event(at, "content_block_delta", index=index, delta=dict(delta.data)))
+        for made, delta in said.deltas(random.Random(index), None):
+            at = max(at, seconds * (done + made) / max(total, 1))
+            events.append(_event(at, "content_block_delta", index=index, delta=dict(script.as_json(delta))))
         events.append(_event(at, "content_block_stop", index=index))
         done += share
     stop = {name: body.get(name) for name in wire.UNDECIDED}

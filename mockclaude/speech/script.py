@@ -20,16 +20,13 @@ TOKENS_A_DELTA = (3, 9)
 LONGEST_WORD = 24
 
 
-class Delta(NamedTuple):
-    """One `content_block_delta`, due when `made` tokens of its block are made; text is `said` as it is."""
+Delta = tuple[int, Json | str]
+"""A `content_block_delta`: it is due when so many tokens of its block are made. Text is itself, all else is JSON."""
 
-    made: int
-    said: Json | str
 
-    @property
-    def data(self) -> Json:
-        """The `delta` of its event."""
-        return {"type": "text_delta", "text": self.said} if isinstance(self.said, str) else self.said
+def as_json(said: Json | str) -> Json:
+    """The `delta` of its event."""
+    return {"type": "text_delta", "text": said} if isinstance(said, str) else said
 
 
 class Block(Protocol):
@@ -68,10 +65,9 @@ class Text(NamedTuple):
 
     def deltas(self, rng: random.Random, step: int | None) -> Iterator[Delta]:
         """Some words at a time, then the citations."""
-        for made, piece in pieces(self.text, self.tokens, rng, step):
-            yield Delta(made, piece)
+        yield from pieces(self.text, self.tokens, rng, step)
         for citation in self.citations:
-            yield Delta(self.tokens, {"type": "citations_delta", "citation": citation})
+            yield self.tokens, {"type": "citations_delta", "citation": citation}
 
 
 class Thinking(NamedTuple):
@@ -94,8 +90,8 @@ class Thinking(NamedTuple):
         """The thought, if it is shown, and one signature."""
         if self.shown:
             for made, piece in pieces(self.text, self.tokens, rng, step):
-                yield Delta(made, {"type": "thinking_delta", "thinking": piece})
-        yield Delta(self.tokens, {"type": "signature_delta", "signature": self.signature})
+                yield made, {"type": "thinking_delta", "thinking": piece}
+        yield self.tokens, {"type": "signature_delta", "signature": self.signature}
 
 
 class ToolUse(NamedTuple):
@@ -127,12 +123,12 @@ class ToolUse(NamedTuple):
 
     def deltas(self, rng: random.Random, step: int | None) -> Iterator[Delta]:
         """An empty fragment, then the JSON of the arguments in pieces."""
-        yield Delta(min(1, self.tokens), {"type": "input_json_delta", "partial_json": ""})
+        yield min(1, self.tokens), {"type": "input_json_delta", "partial_json": ""}
         text = wire.dumps(self.input).decode() if self.input else ""
         for made, piece in pieces(text, self.size, rng, step):
             if made > self.tokens:
                 return
-            yield Delta(made, {"type": "input_json_delta", "partial_json": piece})
+            yield made, {"type": "input_json_delta", "partial_json": piece}
 
     def _block(self, arguments: Json) -> Json:
         return {"type": self.type, "id": self.id, "name": self.name, "input": arguments, **(self.more or {})}

@@ -192,7 +192,8 @@ def test_without_a_slow_down_work_keeps_the_clock_to_the_last_bit():
     ticket = claude.offer(0.1)
     claude.offer(0.7)
 
-    assert claude.remaining(ticket, 0.3, 0.1) == 0.3
+    assert (ticket.begun, claude.work(0.4)) == (0.1, 0.4)
+    assert claude.wait(0.3, 0.1) == 0.3 - 0.1
     assert claude.lag(1e6) == 0.0
 
 

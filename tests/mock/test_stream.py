@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mockclaude.capacity import Capacity, Size
 from mockclaude.clock import Clock
 from mockclaude.pacer import Pacer
 from mockclaude.reply import Chunk, Reply
@@ -15,7 +16,8 @@ class Held:
 
     n = 7
     status = first_byte = first_token = None
-    stalled = 0.0
+    stalled = arrived = 0.0
+    begun = -1000.0
 
     def __init__(self, run):
         self.granted = asyncio.get_running_loop().create_future()
@@ -27,9 +29,6 @@ class Held:
 
     def says(self, text, now):
         self.text = text
-
-    def remaining(self, at, now):
-        return 0.0
 
     def complete(self):
         self.ends.append("complete")
@@ -55,7 +54,12 @@ async def answered(slot):
         sent.append(message)
 
     sent = []
-    answer = Answer(slot, {"request-id": "req_1", "content-type": "text/plain"}, Pacer(Clock()), lambda error: None)
+    answer = Answer(
+        slot,
+        {"request-id": "req_1", "content-type": "text/plain"},
+        Pacer(Clock(), Capacity(Size())),
+        lambda error: None,
+    )
     await answer({"type": "http"}, receive, send)
     return sent
 

@@ -50,7 +50,7 @@ def test_the_pace_changes_while_work_is_under_way():
     assert core.worked(first, 2.0) == pytest.approx(1.0)
     core.offer(2.0)  # from here on three times
     assert core.worked(first, 5.0) == pytest.approx(2.0)
-    assert core.remaining(first, 3.0, 5.0) == pytest.approx(3.0)
+    assert core.wait(first.begun + 3.0, 5.0) == pytest.approx(1.0)  # as if the other left now; with it, three
 
 
 @pytest.mark.parametrize(("passed", "word", "code"), [(True, "pass", 0), (False, "FAIL", 1)])
