@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import linear_regression
+from itertools import pairwise
+from statistics import fmean
 from typing import NamedTuple
 
 from mockclaude.bench import goals
 
 WARM = 200_000
 """Attempts until the journal, the prompt cache and the counts of what was asked are as full as they get."""
+STEPS = 2
 LEAK = 4.0
 """Bytes an attempt: what one in a hundred leaves behind, if all that it leaves is a small object or two."""
 
@@ -29,18 +31,21 @@ class Judged(NamedTuple):
 
 
 def judge(readings: Sequence[Reading]) -> Judged:
-    """The slope of a line through all readings from `WARM` on."""
+    """The growth from `WARM` on, without the `STEPS` largest: a table that is full of what has gone is made anew, and
+    what leaks does so all the time.
+    """
     warm = [one for one in readings if one.attempts >= WARM]
-    if len(warm) < 3:
+    grown = sorted((later.memory - one.memory) / (later.attempts - one.attempts) for one, later in pairwise(warm))
+    if len(grown) < 2 * STEPS:
         return Judged(None, "undecided")
-    slope = linear_regression([one.attempts for one in warm], [one.memory for one in warm]).slope
+    slope = fmean(grown[:-STEPS])
     return Judged(slope, "met" if slope <= LEAK else "missed")
 
 
 def told(judged: Judged) -> str:
     """In a line."""
     if judged.slope is None:
-        return f"{judged.verdict}: it is full after {WARM:,} attempts only, and needs three readings from there"
+        return f"{judged.verdict}: it is full after {WARM:,} attempts only, and needs five readings from there"
     return f"{judged.verdict}: {judged.slope:+.2f} bytes an attempt after the first {WARM:,}, at most {LEAK:g}"
 
 

@@ -10,10 +10,13 @@ from mockclaude.bench.flat import Reading
 from mockclaude.commands import benching
 
 
-def readings(leak, full=0, noise=0):
-    """A million attempts, of which the first `full` fill what is bounded."""
+def readings(leak, full=0, steps=()):
+    """A million attempts, of which the first `full` fill what is bounded, and tables that grow at some `steps`."""
     return [
-        Reading(k * 100_000, round(80e6 + 1000 * min(k * 100_000, full) + leak * k * 100_000 + noise * (-1) ** k))
+        Reading(
+            k * 100_000,
+            round(80e6 + 1000 * min(k * 100_000, full) + leak * k * 100_000 + 5e6 * sum(k >= at for at in steps)),
+        )
         for k in range(1, 11)
     ]
 
@@ -23,12 +26,13 @@ def readings(leak, full=0, noise=0):
     [
         (readings(0), "met"),
         (readings(0, full=200_000), "met"),
-        (readings(0, full=200_000, noise=1_000_000), "met"),
+        (readings(0, full=200_000, steps=(5, 10)), "met"),
+        (readings(0, full=200_000, steps=(3, 5, 7, 9)), "missed"),
         (readings(20, full=200_000), "missed"),
         (readings(-20), "met"),
-        (readings(0)[:3], "undecided"),
+        (readings(0)[:5], "undecided"),
     ],
-    ids=["flat", "flat once it is full", "up and down", "a leak", "shrinking", "not warm"],
+    ids=["flat", "flat once it is full", "tables made anew", "steps and no end", "a leak", "shrinking", "not warm"],
 )
 def test_memory_is_flat_when_what_is_bounded_is_full(measured, verdict):
     assert flat.judge(measured).verdict == verdict
