@@ -133,7 +133,7 @@ def test_the_line_is_what_a_stream_goes_out_on():
     class Noted(connection.Line):
         def write(self, data):
             written.append(data)
-            super().write(data)
+            return super().write(data)
 
     class Watched(listener.Protocol):
         def connection_made(self, transport):
