@@ -32,6 +32,8 @@ class Events:
             part = self._with_newlines(part)
             if not part:
                 return []
+        if not self._parts and part.endswith(END) and part.count(END) == 1:  # one read, one event, as nearly always
+            return [_event(part[:-2])] if part != END else []
         cut = part.startswith(b"\n") and bool(self._parts) and self._parts[-1].endswith(b"\n")
         self.held += len(part)
         self._parts.append(part)
