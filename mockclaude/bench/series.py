@@ -80,11 +80,11 @@ def _point(series: Series, size: int, tell: Callable[[str], None]) -> Point:
         return Point(size, tuple(series.measure(caller, size)))
 
 
-def _answers(caller: Caller, what: str = "CPU an answer") -> Cost:
+def _answers(caller: Caller) -> Cost:
     """Short answers, as many at once as the caller has lines."""
     caller.answers(itertools.repeat(SHORT, WARM))
     each = caller.answers(itertools.repeat(SHORT, COUNTED)) / COUNTED
-    return Cost(what, each, each)
+    return Cost("CPU an answer", each, each)
 
 
 def _held_up(caller: Caller, requests: Sequence[bytes]) -> Cost:
