@@ -11,6 +11,7 @@ from mockclaude import alarm, garbage, listener, pacer, reply, settings, wire
 from mockclaude.app import EDGE, create_app
 from mockclaude.pacer import Pacer
 from mockclaude.request.memory import Memory
+from mockclaude.speech import script
 
 
 class Timers(Pacer):
@@ -28,10 +29,11 @@ class Timers(Pacer):
             asyncio.get_running_loop().call_at(now + self._work.wait(again, now), self.go, paced)
 
 
-def rendered_by_json(index, text, rng):
-    """A text delta made as any other event is."""
-    delta = {"type": "text_delta", "text": text}
-    return wire.event("content_block_delta", {"index": index, "delta": delta}, rng), wire.text_bytes(delta)
+def rendered_by_json(index, said, rng):
+    """Text deltas made as any other event is."""
+    shown = [script.as_json(one) for one in said]
+    events = [wire.event("content_block_delta", {"index": index, "delta": one}, rng) for one in shown]
+    return events, [wire.text_bytes(one) for one in shown]
 
 
 def main():
@@ -48,7 +50,7 @@ def main():
     elif what == "batches":
         reply.AT_ONCE = 1
     elif what == "rendering":
-        reply.wire.text_delta = rendered_by_json
+        reply.wire.deltas = rendered_by_json
     elif what == "short_way":
         app._direct.clear()
     elif what == "uvloop":

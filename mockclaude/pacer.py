@@ -9,7 +9,7 @@ nothing after it late; and whatever of a stream has become due together goes out
 Deadlines are on the clock of work (`mockclaude.capacity`), on which they never move: when all runs slower since more
 run, that clock does, and the heap need not know.
 
-What is shared can fail for all, so nobody's failure leaves `_fire`. Who leaves is struck off where it stands in the
+What is shared can fail for all, so nobody's failure leaves `_look`. Who leaves is struck off where it stands in the
 heap and swept out later: taking it out at once would mean looking for it.
 """
 
@@ -67,13 +67,10 @@ class Pacer:
 
     def go(self, paced: Paced) -> None:
         """Look at it now, and then whenever it says."""
-        now = self.clock.now()
-        again = _looked(paced, now, self._work.work(now))
-        if again is not None:
-            self._turns += 1
-            paced.turn = self._turns
-            heapq.heappush(self._heap, (again, paced.turn, paced))
-            self._arm()
+        self._turns += 1
+        paced.turn = self._turns
+        heapq.heappush(self._heap, (-math.inf, paced.turn, paced))
+        self._look()
 
     def forget(self, paced: Paced) -> None:
         """Do not look at it any more."""
@@ -93,19 +90,31 @@ class Pacer:
             self._alarm.stop()
             self._alarm = None
 
-    def _fire(self) -> None:
+    def _wake(self) -> None:
+        """The alarm went off."""
         self._set_to = math.inf
+        self._look()
+
+    def _look(self) -> None:
+        """Look at all who are due."""
         heap, read = self._heap, self.clock.now
         work = self._work.work(read())
         while heap and heap[0][0] <= work + GRAIN:
             _, turn, paced = heap[0]
+            again = None
             if turn != paced.turn:
-                heapq.heappop(heap)
                 self._gone -= 1
-            elif (again := _looked(paced, read(), work)) is None:
+            else:
+                try:
+                    again = paced.look(read(), work)
+                except Exception as error:
+                    paced.fail(error)
+                if again is None:
+                    paced.turn = 0
+            if again is None:
                 heapq.heappop(heap)
             else:
-                heapq.heapreplace(heap, (again, turn, paced))
+                heapq.heapreplace(heap, (again if again > work + GRAIN else work + STEP, turn, paced))
         self._arm()
 
     def _arm(self) -> None:
@@ -115,20 +124,6 @@ class Pacer:
         when = now + self._work.wait(self._heap[0][0], now)
         if when < self._set_to:
             if self._alarm is None:
-                self._alarm = alarm(asyncio.get_running_loop(), self._fire)
+                self._alarm = alarm(asyncio.get_running_loop(), self._wake)
             self._alarm.set(when)
             self._set_to = when
-
-
-def _looked(paced: Paced, now: float, work: float) -> float | None:
-    """Look at one; when again."""
-    try:
-        again = paced.look(now, work)
-    except Exception as error:
-        paced.fail(error)
-        again = None
-    if again is None:
-        paced.turn = 0
-    elif again < work + STEP:
-        return work + STEP
-    return again

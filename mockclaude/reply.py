@@ -142,12 +142,10 @@ def _some_events(
             pending += wire.PING
         yield [Chunk(due, pending)]
         deltas, several = block.deltas(cuts, step), 1
-        while some := [
-            _chunk((max(due, ttft + max(0, made + so_far - 1) * pace), *wire.delta(index, said, padding)))
-            for so_far, said in islice(deltas, several)
-        ]:
-            due, several = some[-1].at, AT_ONCE
-            yield some
+        while some := list(islice(deltas, several)):
+            times = [ttft + max(0, made + so_far - 1) * pace for so_far, _ in some]
+            yield list(map(_chunk, zip(times, *wire.deltas(index, [said for _, said in some], padding), strict=True)))
+            due, several = times[-1], AT_ONCE
         made += block.tokens
         due = max(due, ttft + (made - 1) * pace) if block.tokens else due
         pending = wire.event("content_block_stop", {"index": index}, padding)

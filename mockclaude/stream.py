@@ -90,13 +90,15 @@ class Stream:
         if self.left or self.over:
             return None
         at = work - self._begun + GRAIN
-        due = self._take(at, now) if self._next.at <= at else None
-        if due is not None and self._written(due, now):
-            due = None
-        if due is not None or self.over:
-            self.due = due
-            self.wake()
-            return None
+        if self._next.at <= at:
+            due = self._take(at, now)
+            if due is not None and self.line is not None and not self.over and self.line.write(due.data):
+                if due.text:
+                    self._attempt.sent.note(now - self._arrived, due.text)
+            elif due is not None or self.over:
+                self.due = due
+                self.wake()
+                return None
         return self._begun + self._next.at
 
     def _take(self, at: float, now: float) -> Chunk | None:
@@ -111,14 +113,6 @@ class Stream:
                     self._attempt.first_token = now
             if not self._advance() or self._next.at > at or (due is not None and len(due.data) >= JOINED):
                 return due
-
-    def _written(self, due: Chunk, now: float) -> bool:
-        """Write it to the line, unless it is the end, or the other side does not read."""
-        if self.line is None or self.over or not self.line.write(due.data):
-            return False
-        if due.text:
-            self._attempt.sent.note(now - self._arrived, due.text)
-        return True
 
     def _advance(self) -> bool:
         """Come to the next chunk, or to the moment at which it ends otherwise; false when all is over."""

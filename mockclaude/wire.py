@@ -25,9 +25,9 @@ _quoted = json.encoder.encode_basestring
 _lenient = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 SPACES = tuple(b" " * k for k in range(16))
 TEXT_DELTA = (
-    b"event: content_block_delta\ndata: "
-    b'{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}%b}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
 )
+ENDS = tuple(b"}%b}\n\n" % spaces for spaces in SPACES)
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 ERRORS = {
@@ -228,18 +228,20 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
     return b"event: %b\ndata: %b%b}\n\n" % (name.encode(), data[:-1], SPACES[rng.getrandbits(4)])
 
 
-def delta(index: int, said: Mapping[str, object] | str, rng: random.Random) -> tuple[bytes, int]:
-    """One `content_block_delta`, and how many bytes of text it says."""
-    if isinstance(said, str):
-        return text_delta(index, said, rng)
-    return event("content_block_delta", {"index": index, "delta": said}, rng), 0
+def deltas(index: int, said: Sequence[Mapping[str, object] | str], rng: random.Random) -> tuple[list[bytes], list[int]]:
+    """Some of a block's `content_block_delta` events, and how many bytes of text (`text_bytes`) each says.
 
-
-def text_delta(index: int, text: str, rng: random.Random) -> tuple[bytes, int]:
-    """What `event` makes of a `text_delta`, in a tenth of the time: nearly all that a mock says are such events.
-
-    With it, how many bytes of text that is, as `text_bytes` counts them.
+    Text is said as it is: nearly all events of a mock are such, and made here in a tenth of the time `event` takes.
     """
-    said = _quoted(text).encode("utf-8", "replace")
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return TEXT_DELTA % (index, said, SPACES[rng.getrandbits(4)]), size
+    head, bits = TEXT_DELTA % index, rng.getrandbits
+    events = [
+        head + _quoted(one).encode("utf-8", "replace") + ENDS[bits(4)]
+        if isinstance(one, str)
+        else event("content_block_delta", {"index": index, "delta": one}, rng)
+        for one in said
+    ]
+    return events, [_utf8(one) if isinstance(one, str) else 0 for one in said]
+
+
+def _utf8(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -125,7 +125,8 @@ def test_a_text_block_begins_empty():
 def test_a_text_delta_is_the_event_that_any_delta_is(text):
     delta = {"type": "text_delta", "text": text}
 
-    quick, size = wire.text_delta(3, text, random.Random(5))
+    quick, sizes = wire.deltas(3, [text, delta], random.Random(5))
 
-    assert quick == wire.event("content_block_delta", {"index": 3, "delta": delta}, random.Random(5))
-    assert size == wire.text_bytes(delta)
+    rng = random.Random(5)
+    assert quick == [wire.event("content_block_delta", {"index": 3, "delta": delta}, rng) for _ in range(2)]
+    assert sizes == [wire.text_bytes(delta), 0]
