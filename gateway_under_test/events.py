@@ -30,10 +30,16 @@ class Events:
         """The events that end in the next bytes."""
         if self._cr or b"\r" in part:
             part = self._with_newlines(part)
-            if not part:
-                return []
         if not self._parts and part.endswith(END) and part.count(END) == 1:  # one read, one event, as nearly always
             return [_event(part[:-2])] if part != END else []
+        return self._cut(part) if part else []
+
+    def forget(self) -> None:
+        """Hold no more of the event that has not ended yet."""
+        self._parts, self.held = [], 0
+
+    def _cut(self, part: bytes) -> list[Event]:
+        """The events that end in it, of which the first may have begun earlier."""
         cut = part.startswith(b"\n") and bool(self._parts) and self._parts[-1].endswith(b"\n")
         self.held += len(part)
         self._parts.append(part)
@@ -42,10 +48,6 @@ class Events:
         *blocks, rest = b"".join(self._parts).split(END)
         self._parts, self.held = [rest] if rest else [], len(rest)
         return [_event(block) for block in blocks if block]
-
-    def forget(self) -> None:
-        """Hold no more of the event that has not ended yet."""
-        self._parts, self.held = [], 0
 
     def _with_newlines(self, part: bytes) -> bytes:
         """Lines end with a newline alone; whether one follows the last carriage return the next bytes tell."""
