@@ -1,6 +1,7 @@
 """`loadtests bench`: what the generator measures beside the truth, and what that costs, in one run."""
 
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,13 @@ from mockclaude.bench.rounds import Row
 
 LIBRARIES = ("locust", "gevent", "geventhttpclient", "greenlet", "orjson")
 
-app = typer.Typer(no_args_is_help=True, help="Measure what the generator costs, and how true it is (Linux, two cores).")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
     """Measure what the generator costs, and how true it is (Linux, two cores)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to end ends its servers first
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,13 @@ PEER = typer.Option(default_factory=list, help="NAME=URL of a server that runs h
 SAVED = typer.Option(None, "--json", help="Write everything into this file, with machine and versions.")
 COMPARE = typer.Option(None, exists=True, dir_okay=False, help="Print the CPU beside that of a file --json wrote.")
 
-app = typer.Typer(help="Measure what a mock costs (needs two cores and Linux).", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def measuring() -> None:
+    """Measure what a mock costs (needs two cores and Linux)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who is told to end ends its servers first
 
 
 @app.command()
