@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 from starlette.types import Scope, Send
@@ -70,6 +70,11 @@ def line(scope: Scope) -> Line | None:
     """The line of a request, or None: then ASGI's `send` is all there is."""
     found: Line | None = scope.get(LINE)
     return found
+
+
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def cut(scope: Scope, how: Literal["fin", "rst"]) -> None:

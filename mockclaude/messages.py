@@ -72,11 +72,6 @@ def identity(request_id: str) -> dict[str, str]:
     return {"request-id": request_id, **OURS}
 
 
-def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI has them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-
-
 def refusal(error: wire.ApiError, headers: dict[str, str]) -> Response:
     """An error in Claude's envelope; `headers` has the request id."""
     said = headers | error.headers | {"x-should-retry": str(error.retryable).lower()}

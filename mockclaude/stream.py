@@ -45,14 +45,12 @@ class Stream:
     """
 
     __slots__ = (
-        "_arrived",
         "_attempt",
         "_begun",
         "_chunks",
         "_error",
         "_next",
         "_run",
-        "_silent",
         "_waiter",
         "due",
         "ending",
@@ -70,8 +68,6 @@ class Stream:
         self.left = False
         self.ending: reply.Broken | faults.Injected | None = None
         self._attempt = attempt
-        self._arrived = attempt.arrived
-        self._silent = True
         self._run: Iterator[Chunk] = iter(())
         self._begun = 0.0
         self._next = Chunk(0.0, b"")
@@ -93,8 +89,7 @@ class Stream:
         if self._next.at <= at:
             due = self._take(at, now)
             if due is not None and self.line is not None and not self.over and self.line.write(due.data):
-                if due.text:
-                    self._attempt.sent.note(now - self._arrived, due.text)
+                self._attempt.says(due.text, now)
             elif due is not None or self.over:
                 self.due = due
                 self.wake()
@@ -108,8 +103,7 @@ class Stream:
             if self.ending is None:
                 due = self._next if due is None else due.joined(self._next)
                 self._chunks += 1
-                if self._silent and faults.DELTA in due.data:
-                    self._silent = False
+                if self._attempt.first_token is None and faults.DELTA in due.data:
                     self._attempt.first_token = now
             if not self._advance() or self._next.at > at or (due is not None and len(due.data) >= JOINED):
                 return due
@@ -176,7 +170,7 @@ class Answer(Response):
     ) -> None:
         self._slot = slot
         self._refuse = refuse
-        self._raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._raw = connection.encoded(headers)
         self._request_id = headers["request-id"]
         self._pacer = pacer
         self.background = None

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mockclaude import messages, wire
+from mockclaude import connection, messages, wire
 from mockclaude.draw import Draw
 from mockclaude.request import ask
 from mockclaude.server import Server
@@ -52,7 +52,7 @@ def enveloped(handle: Handler) -> Endpoint:
         except Exception:
             log.exception("%s %s: the mock itself failed", request.method, request.scope["path"])
             return messages.refusal(wire.ApiError(500), headers)
-        response.raw_headers += messages.encoded(headers)
+        response.raw_headers += connection.encoded(headers)
         return response
 
     return endpoint
