@@ -136,7 +136,7 @@ def send(sock: Any, call: Call, host: str) -> None:
 
 
 def stamp(sock: Any) -> None:
-    """Have the kernel say of what comes when it came, where it can."""
+    """Have the kernel say of what comes when it came, where it can: it begins a moment after the first socket asks."""
     with contextlib.suppress(OSError):
         sock.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
 

@@ -1,6 +1,5 @@
 """An answer as its bytes come, and the request before it."""
 
-import sys
 import time
 
 import gevent
@@ -145,8 +144,26 @@ def test_the_loop_reads_while_its_greenlet_sleeps(ends):
     assert line.idle(ends[0])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the stamps are Linux's")
-def test_what_waited_to_be_read_came_when_the_kernel_had_it():
+@pytest.fixture
+def stamping():
+    """A kernel that stamps: it begins some time after the first socket asks, and ends with the last. Not every one does
+    (a sandbox's, macOS')."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        line.stamp(ours)
+        theirs, _ = listener.accept()
+        with theirs:
+            for _ in range(1000):
+                theirs.sendall(b".")
+                time.sleep(0.001)
+                _, notes, _, _ = ours.recvmsg(1, line.ROOM)
+                if line._age(notes) > 0.0005:
+                    break
+            else:
+                pytest.skip("this kernel does not say when something came")
+            yield
+
+
+def test_what_waited_to_be_read_came_when_the_kernel_had_it(stamping):
     told, coming = answer(time.monotonic)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
         line.stamp(ours)
@@ -154,14 +171,14 @@ def test_what_waited_to_be_read_came_when_the_kernel_had_it():
         reader = gevent.spawn(line.read, ours, coming)
         gevent.sleep(0)
         with theirs:
-            theirs.sendall(HEAD + chunk(b"one") + chunk(b""))
             sent = time.monotonic()
-            while (read := time.monotonic()) < sent + 0.02:
+            theirs.sendall(HEAD + chunk(b"one") + chunk(b""))
+            while time.monotonic() < sent + 0.1:
                 pass  # too busy to read
             reader.get(timeout=1)
 
-    assert told.times[0] == coming.came == pytest.approx(sent, abs=0.01)
-    assert told.times[0] < read - 0.005
+    assert told.times[0] == coming.came
+    assert sent - 0.001 < told.times[0] < sent + 0.05
 
 
 def test_what_breaks_off_is_raised_where_it_was_asked_for(ends):
