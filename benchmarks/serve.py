@@ -11,12 +11,13 @@ def main():
     """Until it is told to stop."""
     name, descriptor, *tuned = sys.argv[1:]
     app = importlib.import_module(name).app
+    server = uvicorn.Server
     if tuned:
         from mockclaude import garbage
 
-        garbage.settle()
+        server = garbage.Server
     listener = socket.socket(fileno=int(descriptor))
-    uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False)).run(sockets=[listener])
+    server(uvicorn.Config(app, log_level="critical", access_log=False)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

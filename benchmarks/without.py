@@ -59,11 +59,10 @@ def main():
         app.state.server.memory = Memory(longest=0)
     elif what != "gc":
         sys.exit(f"{what}: expected transport, pacer, alarm, batches, rendering, short_way, memory, uvloop or gc")
-    if what != "gc":
-        garbage.settle()
     listening = socket.socket(fileno=int(descriptor))
-    server = uvicorn.Config(app, log_level="critical", access_log=False, headers=EDGE, proxy_headers=False, **options)
-    uvicorn.Server(server).run(sockets=[listening])
+    server = uvicorn.Server if what == "gc" else garbage.Server
+    chosen = uvicorn.Config(app, log_level="critical", access_log=False, headers=EDGE, proxy_headers=False, **options)
+    server(chosen).run(sockets=[listening])
 
 
 if __name__ == "__main__":

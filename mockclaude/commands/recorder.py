@@ -24,6 +24,8 @@ def record(
     i_will_pay: bool = typer.Option(False, "--i-will-pay", help="The upstream may be one that costs money."),
 ) -> None:
     """Pass requests on to an upstream and record its replies with their timing; text is redacted."""
+    import uvicorn
+
     try:
         from mockclaude.recordings import record as proxy
     except ModuleNotFoundError as error:
@@ -44,7 +46,9 @@ def record(
         typer.echo(f"export ANTHROPIC_BASE_URL={url}")
         sys.stdout.flush()
         try:
-            serving.until_interrupted(proxy.create_app(recorder), [listener], server_header=False, date_header=False)
+            serving.until_interrupted(
+                proxy.create_app(recorder), [listener], uvicorn.Server, server_header=False, date_header=False
+            )
         finally:
             typer.echo(f"{out}: {recorder.recorded} exchanges recorded from {target}")
 

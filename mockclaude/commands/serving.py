@@ -17,6 +17,7 @@ from mockclaude import __version__, settings, timeline
 from mockclaude.commands.console import COULD_NOT_RUN, INTERRUPTED, complain
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp
 
 BACKLOG = 2048
@@ -76,18 +77,19 @@ def _run(chosen: settings.Settings, listeners: list[socket.socket]) -> None:
     from mockclaude.app import EDGE, create_app
 
     mock = create_app(chosen)
-    garbage.settle()
     _greet(listeners[0], chosen.config)
-    until_interrupted(mock, listeners, headers=EDGE, http=listener.Protocol)
+    until_interrupted(mock, listeners, garbage.Server, headers=EDGE, http=listener.Protocol)
 
 
-def until_interrupted(application: ASGIApp, listeners: list[socket.socket], **options: Any) -> None:
+def until_interrupted(
+    application: ASGIApp, listeners: list[socket.socket], server: type[uvicorn.Server], **options: Any
+) -> None:
     """Serve on `listeners`; raises `Exit` 130 when it was Ctrl-C that ended it."""
     import uvicorn
 
     from mockclaude import listener
 
-    server = uvicorn.Server(
+    running = server(
         uvicorn.Config(
             application,
             log_level="critical",  # uvicorn calls every stream cut at shutdown an error
@@ -101,7 +103,7 @@ def until_interrupted(application: ASGIApp, listeners: list[socket.socket], **op
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has ended: that is no failure
     try:
-        server.run(sockets=listeners)
+        running.run(sockets=listeners)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
