@@ -51,12 +51,13 @@ class Injected(wire.ApiError):
     """An error that a fault asked for: the journal tells it from the mock's own. In a stream it is due `at`.
 
     With `html` its body is what a proxy in front of Claude would say. `later` is in how many seconds the HTTP date of
-    its `retry-after` lies: only who sends it knows what time it is.
+    its `retry-after` lies, and with `dated` its words have a `{day}`: only who sends it knows what time it is.
     """
 
     at = 0.0
     html = False
     later: float | None = None
+    dated = False
 
     def page(self) -> bytes:
         """A proxy's page."""
@@ -104,6 +105,7 @@ class Status(Aim):
         details = None if error_code is None else {"error_code": error_code}
         error = Injected(self.code, message, self._headers(), details)
         error.html = self.body == "html"
+        error.dated = self.message in wire.REFUSALS
         error.later = self.retry_after if self.retry_after_as == "date" else None
         return error
 

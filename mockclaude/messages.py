@@ -10,7 +10,7 @@ from email.utils import formatdate
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mockclaude import faults, wire
+from mockclaude import faults, quota, wire
 from mockclaude.journal import Attempt
 from mockclaude.request.intake import LIMIT, Intake
 from mockclaude.server import Server
@@ -85,6 +85,8 @@ def injected(error: faults.Injected, headers: dict[str, str], wall: float) -> Re
     """The error a fault asked for, `wall` seconds after the Unix epoch."""
     if error.later is not None:
         error.headers["retry-after"] = formatdate(wall + error.later, usegmt=True)
+    if error.dated:
+        error.message = error.message.format(day=quota.next_month(wall))
     if error.html:
         return Response(error.page(), error.status, headers=error.headers, media_type="text/html")
     return refusal(error, headers)

@@ -33,12 +33,7 @@ RAMP = (
     "gradually to stay within the acceleration limit. For details, refer to: "
     "https://docs.claude.com/en/api/rate-limits."
 )
-TIER_CAP = (
-    "You have reached your API usage limits: your organization has crossed its monthly API usage threshold, set based "
-    "on your organization's API tier. You will regain access on {day} at 00:00 UTC."
-)
-USER_LIMIT = "You have reached your specified API usage limits. You will regain access on {day} at 00:00 UTC."
-"""These texts are [B], but for TIER_CAP, which is [A]."""
+"""These texts are [B]."""
 
 
 class Level(NamedTuple):
@@ -81,10 +76,10 @@ class Quota(NamedTuple):
         where = f"(org: {wire.ORGANIZATION}, model: {model})"
         limit = _number(self.limit)
         if self.over == "tier":
-            details = {"error_code": "enforced_spend_limit_reached"}
-            return wire.ApiError(429, TIER_CAP.format(day=_next_month(wall)), headers, details)
+            said, code = wire.REFUSALS["spend_cap"]
+            return wire.ApiError(429, said.format(day=next_month(wall)), headers, {"error_code": code})
         if self.over == "user":
-            return wire.ApiError(400, USER_LIMIT.format(day=_next_month(wall)), headers)
+            return wire.ApiError(400, wire.REFUSALS["spend_limit"][0].format(day=next_month(wall)), headers)
         if self.over == "ramp":
             rise = f", and will increase to {_number(self.rises_to)} at the next minute boundary"
             said = RAMP.format(where=where, limit=limit, rise=rise if self.rises_to > self.limit else "")
@@ -120,6 +115,7 @@ def _number(value: float) -> str:
     return f"{value:,.12g}"
 
 
-def _next_month(wall: float) -> str:
+def next_month(wall: float) -> str:
+    """The first day of the month after the one of `wall`, in seconds since the Unix epoch, in UTC."""
     today = datetime.fromtimestamp(wall, UTC)
     return f"{today.year + today.month // 12}-{today.month % 12 + 1:02}-01"

@@ -56,21 +56,20 @@ REFUSALS = {
         None,
     ),
     "spend_limit": (
-        "You have reached your specified API usage limits. You will regain access on 2026-09-01 at 00:00 UTC.",
+        "You have reached your specified API usage limits. You will regain access on {day} at 00:00 UTC.",
         None,
     ),
     "workspace_spend_limit": (
-        "You have reached your specified workspace API usage limits. You will regain access on 2026-09-01 at "
-        "00:00 UTC.",
+        "You have reached your specified workspace API usage limits. You will regain access on {day} at 00:00 UTC.",
         None,
     ),
     "spend_cap": (
         "You have reached your API usage limits: your organization has crossed its monthly API usage threshold, set "
-        "based on your organization's API tier. You will regain access on 2026-09-01 at 00:00 UTC.",
+        "based on your organization's API tier. You will regain access on {day} at 00:00 UTC.",
         "enforced_spend_limit_reached",
     ),
 }
-"""Refusals known word for word that nothing a mock counts leads to: their text and their `error_code`."""
+"""Refusals known word for word: their text and their `error_code`. `{day}` is the first of the next month, in UTC."""
 LONGEST = 4096
 """Characters of a message: it may quote what was sent, and that may be megabytes."""
 

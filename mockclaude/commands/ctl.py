@@ -7,10 +7,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 import yaml
 
+from mockclaude import guard
 from mockclaude.commands.console import COULD_NOT_RUN
 
 TIMEOUT = 10.0
@@ -85,7 +87,9 @@ def call(method: str, url: str, path: str, token: str, body: object = None) -> A
     if token:
         request.add_header("authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        past_proxies: dict[str, str] | None = {} if guard.is_loopback(urlsplit(url).hostname or "") else None
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler(past_proxies))
+        with opener.open(request, timeout=TIMEOUT) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -12,6 +12,7 @@ import re
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import anthropic
 import pytest
@@ -345,9 +346,9 @@ CREDIT = (
     "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase "
     "credits."
 )
-CAPPED = (
+CAPPED = re.compile(
     "You have reached your API usage limits: your organization has crossed its monthly API usage threshold, set based "
-    "on your organization's API tier. You will regain access on 2026-09-01 at 00:00 UTC."
+    r"on your organization's API tier\. You will regain access on \d{4}-\d\d-01 at 00:00 UTC\."
 )
 INJECTED = {
     "credit": ("400;message=credit", 400, "invalid_request_error", CREDIT),
@@ -375,6 +376,14 @@ def test_what_no_request_leads_to_can_be_asked_for(url, fault, status, kind, mes
     assert (got, error["type"]) == (status, kind)
     assert matches(message, error["message"])
     assert "retry-after" not in headers
+
+
+@pytest.mark.parametrize("name", ["spend_limit", "workspace_spend_limit", "spend_cap"])
+def test_access_is_regained_when_the_month_is_over(url, name):
+    _, _, raw = send(url, HI, OLD | {"x-mockclaude-fault": f"status;code=429;message={name}"})
+
+    day = re.search(r"on (\S+) at", json.loads(raw)["error"]["message"])[1]
+    assert timedelta(0) < datetime.fromisoformat(f"{day}T00:00Z") - datetime.now(UTC) <= timedelta(days=31)
 
 
 def test_the_tier_spend_cap_has_its_error_code(url):

@@ -18,7 +18,9 @@ def mock():
 @pytest.fixture
 def ctl(mock):
     mock.configure(faults=None, capacity=None, latency=None, limits=None, timeline=None)
-    return lambda *arguments, url=mock.url: CliRunner().invoke(app, [*arguments, "--url", url])
+    return lambda *arguments, url=mock.url, **surroundings: CliRunner().invoke(
+        app, [*arguments, "--url", url], env=surroundings
+    )
 
 
 def test_a_fault_begins_and_ends(ctl, mock):
@@ -99,3 +101,17 @@ def test_where_there_is_no_mock_it_says_so(ctl):
 
     assert result.exit_code == 2
     assert "no mock at http://127.0.0.1:9" in result.output
+
+
+def test_a_mock_on_this_machine_is_asked_past_the_shells_proxy(ctl):
+    nobody = "http://127.0.0.1:9"
+
+    result = ctl("stats", http_proxy=nobody, HTTP_PROXY=nobody, no_proxy="", NO_PROXY="")
+
+    assert result.exit_code == 0
+
+
+def test_one_elsewhere_is_asked_through_it(ctl, mock):
+    result = ctl("stats", url="http://mock.example", http_proxy=mock.url, no_proxy="", NO_PROXY="")
+
+    assert json.loads(result.output)["instance"] == mock.stats()["instance"]
