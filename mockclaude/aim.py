@@ -43,11 +43,25 @@ def _names(asked: ask.Ask) -> tuple[str, str]:
     return asked.model.id, str(asked.body.get("model"))
 
 
+Text = Annotated[str, AfterValidator(_searchable)]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _search(wanted: str) -> Callable[[str], bool]:
+    """Compiled once: `re` itself remembers 512 patterns, and more would be compiled again for each request."""
+    pattern = _pattern(wanted)
+    if pattern is None:
+        return lambda text: wanted in text
+    search = re.compile(pattern).search
+    return lambda text: search(text) is not None
+
+
 @dataclass(frozen=True)
 class Match:
     """Which attempts are meant: all that is given must hold. Models, keys and headers may have wildcards (`*`).
 
-    A model may be named by its id or as it was asked for; a tool is one that is offered.
+    A model may be named by its id or as it was asked for; a tool is one that is offered. `text` must occur in the last
+    user message, `system` in the system prompt or, between slashes, be found there as a pattern.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = settings.STRICT
@@ -55,33 +69,25 @@ class Match:
     model: str | None = None
     key: str | None = None
     stream: bool | None = None
-    text: Annotated[str, AfterValidator(_searchable)] | None = None
+    text: Text | None = None
+    system: Text | None = None
     tool: str | None = None
     header: Mapping[str, str] = field(default_factory=dict)
 
     def holds(self, facts: Facts) -> bool:
-        """Compare; `text` must occur in the last user message, or, between slashes, be found there as a pattern."""
+        """Compare."""
         asked = facts.asked
         return (
             (self.model is None or any(fnmatch.fnmatchcase(name, self.model) for name in _names(asked)))
             and (self.key is None or fnmatch.fnmatchcase(asked.key, self.key))
             and (self.stream is None or self.stream == asked.stream)
-            and (self.text is None or self._occurs(ask.last_user_text(asked.body["messages"])))
+            and (self.text is None or _search(self.text)(ask.last_user_text(asked.body["messages"])))
+            and (self.system is None or _search(self.system)(ask.plain(asked.body.get("system"))))
             and (self.tool is None or any(tool.get("name") == self.tool for tool in asked.body.get("tools") or ()))
             and all(
                 fnmatch.fnmatchcase(facts.headers.get(name.lower(), ""), glob) for name, glob in self.header.items()
             )
         )
-
-    @functools.cached_property
-    def _occurs(self) -> Callable[[str], bool]:
-        """Compiled once: `re` itself remembers 512 patterns, and more would be compiled again for each request."""
-        wanted = self.text or ""
-        pattern = _pattern(wanted)
-        if pattern is None:
-            return lambda text: wanted in text
-        search = re.compile(pattern).search
-        return lambda text: search(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

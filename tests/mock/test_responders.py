@@ -88,6 +88,9 @@ def test_the_first_rule_that_matches_answers(asked):
         ({"text": "/(?i)WEATHER/"}, True),
         ({"text": "/^weather/"}, False),
         ({"text": "/"}, False),
+        ({"system": "a clerk"}, True),
+        ({"system": "/^You are .*clerk/"}, True),
+        ({"system": "a cook"}, False),
         ({"tool": "get_weather"}, True),
         ({"tool": "get"}, False),
         ({"header": {"x-tenant": "ac*"}}, True),
@@ -99,7 +102,7 @@ def test_the_first_rule_that_matches_answers(asked):
     ids=str,
 )
 def test_a_rule_matches_when_all_of_it_holds(asked, match, holds):
-    ask = asked("the weather in Paris", tools=[TOOL])
+    ask = asked("the weather in Paris", tools=[TOOL], system=[{"type": "text", "text": "You are a clerk."}])
 
     said = answerer(match, ask, {"x-tenant": "acme"})
 
