@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, ConfigDict, Strict
@@ -81,12 +81,17 @@ class Match:
             (self.model is None or any(fnmatch.fnmatchcase(name, self.model) for name in _names(asked)))
             and (self.key is None or fnmatch.fnmatchcase(asked.key, self.key))
             and (self.stream is None or self.stream == asked.stream)
-            and (self.text is None or _search(self.text)(ask.last_user_text(asked.body["messages"])))
-            and (self.system is None or _search(self.system)(ask.plain(asked.body.get("system"))))
-            and (self.tool is None or any(tool.get("name") == self.tool for tool in asked.body.get("tools") or ()))
+            and self._says(asked.body)
             and all(
                 fnmatch.fnmatchcase(facts.headers.get(name.lower(), ""), glob) for name, glob in self.header.items()
             )
+        )
+
+    def _says(self, body: Mapping[str, Any]) -> bool:
+        return (
+            (self.text is None or _search(self.text)(ask.last_user_text(body["messages"])))
+            and (self.system is None or _search(self.system)(ask.plain(body.get("system"))))
+            and (self.tool is None or any(tool.get("name") == self.tool for tool in body.get("tools") or ()))
         )
 
 

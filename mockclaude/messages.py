@@ -11,11 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mockclaude import faults, quota, wire
+from mockclaude.answer import Answer, Silence
 from mockclaude.journal import Attempt
 from mockclaude.request.intake import LIMIT, Intake
 from mockclaude.server import Server
 from mockclaude.settings import ConfigError
-from mockclaude.stream import Answer, Silence
 
 log = logging.getLogger("mockclaude")
 

@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mockclaude import connection, messages, wire
+from mockclaude.answer import Silence
 from mockclaude.draw import Draw
 from mockclaude.request import ask
 from mockclaude.server import Server
-from mockclaude.stream import Silence
 
 Handler = Callable[[Request, Server, Draw], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]

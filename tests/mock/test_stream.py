@@ -1,94 +1,142 @@
-"""The sender by itself: what becomes of a reply that fails while it is sent."""
+"""The sender by itself: what goes out when it is looked at, and what is left for the answer to send."""
 
 import asyncio
 
 import pytest
 
-from mockclaude.capacity import Capacity, Size
-from mockclaude.clock import Clock
-from mockclaude.pacer import Pacer
-from mockclaude.reply import Chunk, Reply
-from mockclaude.stream import Answer
+from mockclaude import faults, reply, stream
+from mockclaude.journal import Journal
+from mockclaude.reply import Chunk
+from mockclaude.stream import Left, Stream
+
+DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
 
 
-class Held:
-    """A slot that was granted at once, and an attempt's record with what an answer writes into it."""
+class Line:
+    """A connection whose other side reads, until it does not."""
 
-    n = 7
-    status = first_byte = first_token = None
-    stalled = arrived = 0.0
-    begun = -1000.0
+    def __init__(self) -> None:
+        self.reads = True
+        self.written: list[bytes] = []
 
-    def __init__(self, run):
-        self.granted = asyncio.get_running_loop().create_future()
-        self.granted.set_result(None)
-        self.reply = Reply(0.0, 0.1, 1, run)
-        self.refused = None
-        self.attempt = self
-        self.ends = []
-
-    def says(self, text, now):
-        self.text = text
-
-    def complete(self):
-        self.ends.append("complete")
-
-    def fail(self):
-        self.ends.append("fault")
-
-    def leave(self):
-        self.ends.append("left")
+    def write(self, data: bytes) -> bool:
+        if self.reads:
+            self.written.append(data)
+        return self.reads
 
 
-def spoilt(whole):
-    yield Chunk(0.0, b"event: message_start\n\n")
-    if not whole:
-        raise ZeroDivisionError
+@pytest.fixture
+def attempt():
+    return Journal("witness").open({}, 100.0, 0.0)
 
 
-async def answered(slot):
-    async def receive():
-        await asyncio.Event().wait()
-
-    async def send(message):
-        sent.append(message)
-
-    sent = []
-    answer = Answer(
-        slot,
-        {"request-id": "req_1", "content-type": "text/plain"},
-        Pacer(Clock(), Capacity(Size())),
-        lambda error: None,
-    )
-    await answer({"type": "http"}, receive, send)
-    return sent
+@pytest.fixture
+def line():
+    return Line()
 
 
-async def test_a_reply_that_comes_to_its_end_is_complete():
-    slot = Held(spoilt(whole=True))
+@pytest.fixture
+def begun(attempt, line):
+    """A stream that begins to send a run at 100 s, on its line."""
 
-    assert [message["type"] for message in await answered(slot)] == ["http.response.start", "http.response.body"]
-    assert slot.ends[0] == "complete"
+    def begin(run):
+        sender = Stream(attempt)
+        sender.line = line
+        sender.begin(iter(run), 100.0)
+        return sender
+
+    return begin
 
 
-async def test_a_failure_of_the_mock_itself_is_not_taken_for_a_client_that_left(caplog):
-    slot = Held(spoilt(whole=False))
+def test_what_is_due_goes_out_together_and_the_rest_when_it_is_due(begun, line):
+    sender = begun([Chunk(0.1, b"a"), Chunk(0.2, b"b"), Chunk(0.3, b"c"), Chunk(0.4, b"d")])
 
+    nexts = [sender.look(now, now) for now in (100.05, 100.2, 100.3)]
+
+    assert nexts == pytest.approx([100.1, 100.3, 100.4])
+    assert line.written == [b"ab", b"c"]
+
+
+def test_the_end_is_left_to_the_answer(begun, line):
+    sender = begun([Chunk(0.1, b"a"), Chunk(0.2, b"b")])
+
+    assert (sender.look(100.1, 100.1), sender.look(100.2, 100.2)) == (100.2, None)
+
+    assert (line.written, sender.due, sender.whole) == ([b"a"], Chunk(0.2, b"b"), True)
+
+
+def test_what_the_other_side_does_not_take_is_left_to_the_answer_and_nothing_more_becomes_due(begun, line):
+    sender = begun([Chunk(0.1, b"a"), Chunk(0.2, b"b"), Chunk(0.3, b"c")])
+    line.reads = False
+
+    assert sender.look(100.1, 100.1) is None
+
+    assert (sender.due, sender.over) == (Chunk(0.1, b"a"), False)
+
+
+def test_one_write_has_not_much_more_than_so_many_bytes(begun, line):
+    part = bytes(stream.JOINED // 2 + 1)
+    sender = begun([Chunk(0.1, part), Chunk(0.2, part), Chunk(0.3, part), Chunk(0.4, b"end")])
+
+    for _ in range(2):
+        sender.look(100.3, 100.3)
+
+    assert [len(one) for one in line.written] == [2 * len(part), len(part)]
+
+
+def test_the_journal_hears_when_text_went_out_and_when_its_first_was_due(begun, attempt):
+    sender = begun([Chunk(0.1, b"head"), Chunk(0.2, DELTA, 5), Chunk(0.3, DELTA, 7), Chunk(0.4, b"end")])
+
+    for now in (100.1, 100.25, 100.35):
+        sender.look(now, now)
+
+    assert attempt.first_token == 100.25
+    assert list(attempt.sent) == [(0.25, 5), (0.35, 7)]
+
+
+@pytest.mark.parametrize("ending", [reply.Broken(0.2, "rst"), faults.Injected(529)], ids=["broken", "an error"])
+def test_a_reply_that_ends_otherwise_says_how_when_that_is_due(begun, line, ending):
+    def run():
+        yield Chunk(0.1, b"a")
+        ending.at = 0.2
+        raise ending
+
+    sender = begun(run())
+
+    assert sender.look(100.1, 100.1) == pytest.approx(100.2)
+    assert not sender.over
+    assert sender.look(100.2, 100.2) is None
+    assert (sender.over, sender.whole, sender.ending, line.written) == (True, False, ending, [b"a"])
+
+
+def test_who_has_left_is_sent_nothing(begun, line):
+    sender = begun([Chunk(0.1, b"a"), Chunk(0.2, b"b")])
+
+    sender.leave()
+
+    assert (sender.look(100.1, 100.1), line.written) == (None, [])
+
+
+async def test_the_answer_is_woken_once_there_is_something_to_do(begun, line):
+    sender = begun([Chunk(0.1, b"a"), Chunk(0.2, b"b")])
+    waiting = asyncio.create_task(sender.woken())
+    await asyncio.sleep(0)
+
+    sender.look(100.1, 100.1)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    sender.look(100.2, 100.2)
+    await waiting
+
+
+async def test_the_answer_hears_that_its_client_left_or_that_looking_failed(begun):
+    gone, failed = begun([Chunk(0.1, b"a")]), begun([Chunk(0.1, b"a")])
+
+    gone.leave()
+    failed.fail(ZeroDivisionError())
+
+    with pytest.raises(Left):
+        await gone.woken()
     with pytest.raises(ZeroDivisionError):
-        await answered(slot)
-
-    assert (slot.ends[0], slot.status) == ("fault", 500)
-    assert "attempt 7: the mock itself failed" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("parts", "length"), [([b"whole"], [(b"content-length", b"5")]), ([b"in ", b"two"], [])], ids=["one", "two"]
-)
-async def test_how_a_reply_is_framed_does_not_hang_on_how_late_the_machine_is(parts: list[bytes], length: list):
-    """All of it is due at once here, as for a machine that stood still: only one chunk has a length in advance."""
-    slot = Held(iter([Chunk(float(at), part) for at, part in enumerate(parts)]))
-
-    head, body = await answered(slot)
-
-    assert [pair for pair in head["headers"] if pair[0] == b"content-length"] == length
-    assert (body["body"], body["more_body"]) == (b"".join(parts), False)
+        await failed.woken()
