@@ -133,6 +133,7 @@ def profile(
 def idle(
     n: str = typer.Option("10000", help="How many streams at once."),
     count: int = ROUNDS,
+    ablate: bool = ABLATE,
     only: str = ONLY,
     peer: list[str] = PEER,
     saved: Path | None = SAVED,
@@ -144,7 +145,8 @@ def idle(
         Load(size, "/v1/messages", ASKED.replace("150", "10"), MARKER, 6.0, 0.4, 10, 9.6, 1.0, 5.0) for size in sizes
     ]
     baselines = [contender.baseline("streaming", gc) for gc in (False, True)]
-    _run("idle", [([contender.OURS, *baselines], loads)], goals.IDLE, count, only, peer, saved, compare)
+    beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
+    _run("idle", [([contender.OURS, *beside], loads)], goals.IDLE, count, only, peer, saved, compare)
 
 
 @app.command("json")
