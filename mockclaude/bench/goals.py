@@ -30,7 +30,6 @@ class Goal(NamedTuple):
     beside: str = ""
     own: str = OURS
     counted: str = "callers"
-    less: str = ""
 
 
 class Judged(NamedTuple):
@@ -106,7 +105,7 @@ def judge(goals: Sequence[Goal], rows: Sequence[Row], times: Sequence[Figure] = 
     by_name = {(row.name, row.n): row for row in rows}
     judged = []
     for goal in goals:
-        measured = {name: by_name.get((name, goal.n)) for name in (goal.own, goal.beside, goal.less) if name}
+        measured = {name: by_name.get((name, goal.n)) for name in (goal.own, goal.beside) if name}
         found = {name: row.rounds for name, row in measured.items() if row is not None}
         if len(found) == len(measured):
             judged.append(_judged(goal, found, times))
@@ -146,6 +145,6 @@ def _figures(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Iterator[fl
         if any(found.reader > BUSY or found.wait > STARVED or (timed and not quiet(found)) for found in all_of_one):
             continue
         found = dict(zip(rounds, map(goal.figure, all_of_one), strict=True))
-        own, of, less = found[goal.own], found.get(goal.beside, 1.0), found.get(goal.less, 0.0)
-        if own is not None and of is not None and less is not None and of > less:
-            yield max(0.0, own - less) / (of - less)
+        own, of = found[goal.own], found.get(goal.beside, 1.0)
+        if own is not None and of:
+            yield own / of
