@@ -9,29 +9,19 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 from loadtests import breaking, cost, detector, fitness, held, rate, usage
 from loadtests.detector import Finding, Trace
 from loadtests.gates import ADJUSTED, DISTRIBUTIONS, INFINITE
 from loadtests.rate import Stretch
-from loadtests.sample import OUTCOMES, Row, Sample
+from loadtests.sample import OUTCOMES, Attempt, Row, Sample
 from loadtests.scenario import Scenario, Slo, Span
-from loadtests.usage import Use
-
-Attempt = Row
-"""One journal record (see the mock's journal)."""
+from loadtests.usage import Lag, Use
 
 RECOVERY_WINDOW = 3.0
 PEAK_WINDOW = 0.1
 GRAIN = 1e-6  # of the times in records
-
-
-class Lag(NamedTuple):
-    """A stretch in which an event loop stood still: its begin, and how long it lasted."""
-
-    at: float
-    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from loadtests import document, scenario
 from loadtests.errors import CannotRun
-from loadtests.metrics import Attempt, Lag
-from loadtests.sample import Row, Sample
+from loadtests.sample import Attempt, Row, Sample
 from loadtests.scenario import Scenario
-from loadtests.usage import Use
+from loadtests.usage import Lag, Use
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,9 @@ import orjson
 Row = dict[str, Any]
 """One JSON object as it stands in a file: a sample, a journal record, an event, a part of summary.json."""
 
+Attempt = Row
+"""One journal record (see the mock's journal)."""
+
 OUTCOMES = (
     "complete",
     "shed",

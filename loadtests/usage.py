@@ -1,4 +1,5 @@
-"""What the programs of a run take of the machine, looked at each second: memory, and time on its processors."""
+"""What the programs of a run take of the machine, looked at each second: memory, and time on its processors;
+and when an event loop of theirs stood still."""
 
 import contextlib
 from collections import defaultdict
@@ -20,6 +21,13 @@ class Use(NamedTuple):
     program: str
     rss: int
     cpu: float
+
+
+class Lag(NamedTuple):
+    """A stretch in which an event loop stood still: its begin, and how long it lasted."""
+
+    at: float
+    seconds: float
 
 
 def look(programs: Mapping[str, int], wall: float) -> list[Row]:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests import gates, metrics, rate
-from loadtests.metrics import Attempt, Lag, Observed
-from loadtests.sample import Sample
+from loadtests.metrics import Observed
+from loadtests.sample import Attempt, Sample
 from loadtests.scenario import Scenario, Slo, Span
+from loadtests.usage import Lag
 
 
 def sample(number: int, at: float, seconds: float = 1.0, outcome: str = "complete", lag: float = 0.0) -> Sample:

@@ -7,11 +7,10 @@ import pytest
 
 from loadtests import plan, rundir, runner
 from loadtests.errors import CannotRun
-from loadtests.metrics import Lag
 from loadtests.plan import Plan
 from loadtests.rundir import About, RunDir
 from loadtests.scenario import Scenario
-from loadtests.usage import Use
+from loadtests.usage import Lag, Use
 
 ABOUT = About("small", 7, ["naive"], "loadtests run small --seed 7", {"cores": 2}, {"python": "3.11"})
 
