@@ -5,8 +5,9 @@ import json
 import os
 import sys
 
-from loadtests import dispatcher, garbage, line, reading
 from loadtests.locustfile import *  # noqa: F403
+from loadtests.protocol import reading
+from loadtests.sending import dispatcher, garbage, line
 
 WHAT = os.environ["BENCH_WITHOUT"]
 

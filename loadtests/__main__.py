@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from loadtests import annotations
 from loadtests.errors import CannotRun, Interrupted, LoadtestsError
+from loadtests.telling import annotations
 
 
 def main() -> None:

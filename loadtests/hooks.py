@@ -14,9 +14,9 @@ from locust.event import Events
 from locust.stats import RequestStats, StatsEntry
 
 from loadtests import guard as spend_guard
-from loadtests import rows
 from loadtests.errors import CannotRun, InvalidRun
-from loadtests.ledger import Ledger
+from loadtests.record import rows
+from loadtests.record.ledger import Ledger
 from loadtests.sample import Sample
 
 # What a team's own users fire as measures of a part of a request, beside our own kinds.

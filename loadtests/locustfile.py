@@ -2,7 +2,8 @@
 
 from locust import events
 
-from loadtests import hooks, plan
+from loadtests import hooks
+from loadtests.experiment import plan
 
 __all__: list[str] = []
 

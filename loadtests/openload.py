@@ -10,11 +10,12 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests import caller, web
-from loadtests.alone import Alone
-from loadtests.master import Master
-from loadtests.plan import Plan
-from loadtests.worker import Worker
+from loadtests.control import web
+from loadtests.experiment.plan import Plan
+from loadtests.sending import caller
+from loadtests.sending.alone import Alone
+from loadtests.sending.master import Master
+from loadtests.sending.worker import Worker
 
 EXPLAINED = """
 <p role="note" style="position: fixed; left: 16px; bottom: 8px; max-width: 60ch; margin: 0; z-index: 2000;

@@ -14,17 +14,21 @@ from pathlib import Path
 import psutil
 import requests
 
-from loadtests import canary, client, crew, figures, hopeless, report, rundir, stack, summary, usage
-from loadtests.chaos import ToxiproxyError, undone
-from loadtests.crew import ALONE, Crew
 from loadtests.errors import CannotRun, InvalidRun
-from loadtests.hops import Stack
-from loadtests.plan import VARIABLE, Plan
-from loadtests.rundir import About, RunDir
+from loadtests.experiment.plan import VARIABLE, Plan
+from loadtests.experiment.scenario import Scenario
+from loadtests.experiment.target import Aim
+from loadtests.judging import figures, hopeless, summary
+from loadtests.programs import canary, crew, stack
+from loadtests.programs.chaos import ToxiproxyError, undone
+from loadtests.programs.crew import ALONE, Crew
+from loadtests.programs.hops import Stack
+from loadtests.programs.stack import Mock, Program
+from loadtests.protocol import client
+from loadtests.record import rundir, usage
+from loadtests.record.rundir import About, RunDir
 from loadtests.sample import Row
-from loadtests.scenario import Scenario
-from loadtests.stack import Mock, Program
-from loadtests.target import Aim
+from loadtests.telling import report
 
 TICK = 0.5
 VERSIONS = (

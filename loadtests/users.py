@@ -11,12 +11,14 @@ from geventhttpclient import HTTPClient
 from locust import User, between, task
 from locust.env import Environment
 
-from loadtests import caller, hooks, words
-from loadtests.errand import Errand
+from loadtests import hooks
 from loadtests.errors import CannotRun
-from loadtests.load import Arrival, Ask, Load
-from loadtests.load import User as Kind
+from loadtests.protocol.errand import Errand
 from loadtests.sample import Sample
+from loadtests.schedule import words
+from loadtests.schedule.load import Arrival, Ask, Load
+from loadtests.schedule.load import User as Kind
+from loadtests.sending import caller
 
 
 class GatewayUser(User):

@@ -28,14 +28,17 @@ import gateway_under_test.settings
 import gateway_under_test.switches
 import mockclaude.app
 import mockclaude.settings
-from loadtests import client, openloop, rundir, stack
-from loadtests.client import Call
 from loadtests.errors import CannotRun
-from loadtests.memory import Served, Transport, served
-from loadtests.openloop import OpenLoop, beside
-from loadtests.rundir import RunDir
+from loadtests.experiment.scenario import Scenario
+from loadtests.programs import stack
+from loadtests.programs.memory import Served, Transport, served
+from loadtests.protocol import client
+from loadtests.protocol.client import Call
+from loadtests.record import rundir
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row, Sample
-from loadtests.scenario import Scenario
+from loadtests.sending import openloop
+from loadtests.sending.openloop import OpenLoop, beside
 
 NOT_ON_VIRTUAL_TIME = {
     "calls": "calls: {} blocks a real thread; use --clock real",

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import requests
 
-from loadtests import plan, stack
 from loadtests.bench import heard
 from loadtests.bench.heard import Heard, Window
 from loadtests.bench.verdict import ARRIVALS, GENERATOR, ITER_LINES
-from loadtests.client import KEY
-from loadtests.crew import LOCUST
-from loadtests.plan import Plan
+from loadtests.experiment import plan
+from loadtests.experiment.plan import Plan
+from loadtests.programs import stack
+from loadtests.programs.crew import LOCUST
+from loadtests.protocol.client import KEY
 from loadtests.sample import Row, Sample
 from mockclaude.bench import contender, process
 from mockclaude.bench.contender import BASELINES, Contender, CouldNotRun

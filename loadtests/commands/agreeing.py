@@ -2,11 +2,13 @@
 
 import typer
 
-from loadtests import agreement, display, runner
+from loadtests import runner
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFile, Seed, Variants
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, InvalidRun
-from loadtests.scenario import ClockName
+from loadtests.experiment.scenario import ClockName
+from loadtests.judging import agreement
+from loadtests.telling import display
 
 
 def agree(name: NameOrFile, variant: Variants = None, assignments: Assignments = None, seed: Seed = 1) -> None:

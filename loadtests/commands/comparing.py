@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from loadtests import annotations, between, compare, display, markdown
 from loadtests.commands import outputs
 from loadtests.commands.options import Markdown
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun
+from loadtests.judging import compare
 from loadtests.sample import Row
+from loadtests.telling import annotations, between, display, markdown
 
 A_RUN = "A run's folder, that of its repeats, or a summary.json or repeat.json that was kept."
 

@@ -5,8 +5,8 @@ import socket
 import subprocess
 import tempfile
 
-from loadtests import crew, stack
 from loadtests.errors import CannotRun
+from loadtests.programs import crew, stack
 
 
 def join(master: str, *, allow_remote: bool, i_will_pay: bool) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from loadtests import display, scenario
 from loadtests.commands.options import Assignments, NameOrFile
+from loadtests.experiment import scenario
+from loadtests.telling import display
 
 
 def list_scenarios(

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from loadtests import display, runner, scenario
+from loadtests import runner
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFile, Out
 from loadtests.errors import EXIT_FAIL, EXIT_PASS
+from loadtests.experiment import scenario
+from loadtests.telling import display
 
 
 def draw_map(
@@ -27,8 +29,8 @@ def draw_map(
 ) -> None:
     """Rehearse a plane of settings on virtual time, and draw where it collapses. Without axes: the scenario's maps."""
     with rehearsing.installed("gateway,maps"):
-        from loadtests import confirm as cells
-        from loadtests import maps
+        from loadtests.mapping import confirm as cells
+        from loadtests.mapping import maps
 
     console, changes = display.console(), assignments or []
     experiment, _ = scenario.load(name, changes)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from loadtests.scenario import ClockName
+from loadtests.experiment.scenario import ClockName
 
 IN_A_PIPELINE, BY_SEVERAL = "In a pipeline", "From several processes or machines"
 YOUR_OWN = "Your own gateway"

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from loadtests import annotations, between, display, junit, markdown, repeat
 from loadtests.errors import CannotRun
-from loadtests.rundir import RunDir
+from loadtests.judging import repeat
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row
+from loadtests.telling import annotations, between, display, junit, markdown
 
 
 class Outputs(NamedTuple):

@@ -11,13 +11,15 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from loadtests import doctor, runner, scenario, sections, target
-from loadtests.doctor import Here
-from loadtests.document import did_you_mean
+from loadtests import runner
+from loadtests.documents.document import did_you_mean
 from loadtests.errors import EXIT_FAIL, EXIT_PASS, CannotRun, InvalidRun
-from loadtests.rundir import RunDir
-from loadtests.scenario import ClockName, Scenario
-from loadtests.target import Aim
+from loadtests.experiment import scenario, target
+from loadtests.experiment.scenario import ClockName, Scenario
+from loadtests.experiment.target import Aim
+from loadtests.programs import doctor, sections
+from loadtests.programs.doctor import Here
+from loadtests.record.rundir import RunDir
 
 
 def prepare(

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from loadtests import display, runner
+from loadtests import runner
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Json, Junit, Markdown
 from loadtests.commands.outputs import Outputs
-from loadtests.rundir import RunDir
+from loadtests.record.rundir import RunDir
+from loadtests.telling import display
 
 
 def report(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtests import between, client, display, runner
-from loadtests import target as targets
+from loadtests import runner
 from loadtests.commands import joining, rehearsing
 from loadtests.commands.options import (
     Aimed,
@@ -34,13 +33,16 @@ from loadtests.commands.options import (
     Workers,
 )
 from loadtests.commands.outputs import Outputs
-from loadtests.crew import Crew
+from loadtests.control.vigil import Vigil
 from loadtests.errors import CannotRun, Interrupted, InvalidRun
-from loadtests.rundir import RunDir
+from loadtests.experiment import target as targets
+from loadtests.experiment.scenario import ClockName, Scenario
+from loadtests.experiment.target import Aim
+from loadtests.programs.crew import Crew
+from loadtests.protocol import client
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row
-from loadtests.scenario import ClockName, Scenario
-from loadtests.target import Aim
-from loadtests.vigil import Vigil
+from loadtests.telling import between, display
 
 
 def run(

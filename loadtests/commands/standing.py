@@ -8,14 +8,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadtests import client, display, doctor, runner, scenario, sections
+from loadtests import runner
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFileOrNone, Out, Seed
-from loadtests.doctor import Here, Line
-from loadtests.document import Document, Tree
+from loadtests.documents.document import Document, Tree
 from loadtests.errors import CannotRun, InvalidRun
-from loadtests.hops import Stack
-from loadtests.scenario import Scenario
+from loadtests.experiment import scenario
+from loadtests.experiment.scenario import Scenario
+from loadtests.programs import doctor, sections
+from loadtests.programs.doctor import Here, Line
+from loadtests.programs.hops import Stack
+from loadtests.protocol import client
+from loadtests.telling import display
 
 COLOURS = {"ok": "green", "missing": "red", "old": "yellow", "few": "yellow"}
 LOOK = 0.5

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from loadtests import display, doctor, runner, stack
+from loadtests import runner
 from loadtests.commands import rehearsing
 from loadtests.commands.options import Assignments, NameOrFile, Out, Seed, Workers
-from loadtests.crew import Crew
-from loadtests.doctor import Here
 from loadtests.errors import Interrupted, InvalidRun
+from loadtests.programs import doctor, stack
+from loadtests.programs.crew import Crew
+from loadtests.programs.doctor import Here
+from loadtests.telling import display
 
 
 def ui(

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from loadtests import display, schemas
 from loadtests.errors import CannotRun
+from loadtests.experiment import schemas
+from loadtests.telling import display
 
-TEMPLATE = Path(__file__).parents[1] / "new.yaml"
+TEMPLATE = Path(__file__).with_name("new.yaml")
 SCHEMA = "scenario.schema.json"
 SCHEMAS = {"scenario": schemas.scenario, "target": schemas.target, "summary": schemas.summary}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import scenario
-from loadtests.scenario import Scenario
+from loadtests.experiment import scenario
+from loadtests.experiment.scenario import Scenario
 from tests.load.written import Written
 
 TEXT = """\

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from loadtests import agreement
+from loadtests.judging import agreement
 from loadtests.sample import Row
 
 PHASE: Row = {

@@ -7,7 +7,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from loadtests.alarm import Alarm
+from loadtests.sending.alarm import Alarm
 
 pytestmark = pytest.mark.system
 SOON = 0.0105

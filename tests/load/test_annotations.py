@@ -1,6 +1,6 @@
 """What GitHub shows beside a job."""
 
-from loadtests import annotations
+from loadtests.telling import annotations
 
 
 def test_a_run_that_passed_says_nothing():

@@ -1,6 +1,6 @@
 """Attempts without a request's id: whose they are counted for."""
 
-from loadtests import anonymous
+from loadtests.judging import anonymous
 from loadtests.sample import Row, Sample
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import arrivals, scenario
-from loadtests.arrivals import Arrivals, Clumps
 from loadtests.errors import ScenarioError
-from loadtests.scenario import Scenario
+from loadtests.experiment import scenario
+from loadtests.experiment.scenario import Scenario
+from loadtests.schedule import arrivals
+from loadtests.schedule.arrivals import Arrivals, Clumps
 
 MANY = 20_000
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from loadtests import breaking
-from loadtests.breaking import Breakpoint
+from loadtests.judging import breaking
+from loadtests.judging.breaking import Breakpoint
 
 RAMP = [10 + 0.02 * number for number in range(1000)]  # from 10 to 30
 

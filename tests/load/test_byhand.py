@@ -2,9 +2,11 @@
 
 import pytest
 
-from loadtests import byhand, section, toxics
-from loadtests.byhand import CHOICES, WIRES, Capacity, Fault, Mark, Note, Rate, Wire
-from loadtests.section import Problem
+from loadtests.documents import section
+from loadtests.documents.section import Problem
+from loadtests.experiment import toxics
+from loadtests.record import byhand
+from loadtests.record.byhand import CHOICES, WIRES, Capacity, Fault, Mark, Note, Rate, Wire
 from mockclaude import faults
 
 

@@ -7,11 +7,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loadtests import chaos, toxics
-from loadtests.chaos import Toxiproxy, ToxiproxyError
+from loadtests.documents.section import Problem
 from loadtests.errors import InvalidRun
-from loadtests.section import Problem
-from loadtests.toxics import Bandwidth, Down, Entry, Harm, Latency, LimitData, ResetPeer, Slicer, SlowClose, Timeout
+from loadtests.experiment import toxics
+from loadtests.experiment.toxics import (
+    Bandwidth,
+    Down,
+    Entry,
+    Harm,
+    Latency,
+    LimitData,
+    ResetPeer,
+    Slicer,
+    SlowClose,
+    Timeout,
+)
+from loadtests.programs import chaos
+from loadtests.programs.chaos import Toxiproxy, ToxiproxyError
 
 HOPS = ("claude", "caller")
 

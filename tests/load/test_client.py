@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from loadtests import client, load, reading
-from loadtests.errand import Errand
-from loadtests.load import Arrival, Ask, Load
+from loadtests.protocol import client, reading
+from loadtests.protocol.errand import Errand
 from loadtests.sample import Sample
+from loadtests.schedule import load
+from loadtests.schedule.load import Arrival, Ask, Load
 
 ASK = Ask(("why?",), "claude-haiku-4-5", 50)
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from loadtests import cli, compare, metrics, repeat
-from loadtests.compare import Difference
+from loadtests import cli
 from loadtests.errors import CannotRun, InvalidRun
+from loadtests.judging import compare, metrics, repeat
+from loadtests.judging.compare import Difference
 from tests.load.written import Written
 
 

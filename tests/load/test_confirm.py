@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadtests import confirm, maps
 from loadtests.errors import CannotRun
-from loadtests.maps import Axis, Plane
+from loadtests.mapping import confirm, maps
+from loadtests.mapping.maps import Axis, Plane
 
 SIX = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 

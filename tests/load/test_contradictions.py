@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import contradictions
+from loadtests.judging import contradictions
 from loadtests.sample import Sample
 from tests.load.written import Written
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import cost
+from loadtests.judging import cost
 from loadtests.sample import Sample
 
 HAIKU_IN, HAIKU_OUT = 1e-6, 5e-6  # US dollars a token: https://claude.com/pricing

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadtests import crew
-from loadtests.crew import ALONE, Crew
 from loadtests.errors import CannotRun
-from loadtests.load import Load
+from loadtests.programs import crew
+from loadtests.programs.crew import ALONE, Crew
+from loadtests.schedule.load import Load
 
 
 def test_without_workers_one_process_sends_all():

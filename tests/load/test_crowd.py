@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from loadtests import load, rate
-from loadtests.crowd import Crowd
-from loadtests.load import Arrival, Load
-from loadtests.rate import Rate
 from loadtests.sample import Sample
+from loadtests.schedule import load, rate
+from loadtests.schedule.crowd import Crowd
+from loadtests.schedule.load import Arrival, Load
+from loadtests.schedule.rate import Rate
 
 
 def schedule(

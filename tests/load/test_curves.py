@@ -1,6 +1,6 @@
 """A latency, percentile by percentile."""
 
-from loadtests import curves
+from loadtests.judging import curves
 from loadtests.sample import Sample
 
 

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from loadtests import detector
-from loadtests.detector import Arrived, Sent, Trace
+from loadtests.judging import detector
+from loadtests.judging.detector import Arrived, Sent, Trace
 
 RATE, SIZE = 50.0, 150
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loadtests import display, maps, rundir
-from loadtests.agreement import Figure
-from loadtests.display import Follower, Progress, Tail
-from loadtests.maps import Axis, Plane
-from loadtests.rundir import About, RunDir
+from loadtests.experiment.scenario import Scenario
+from loadtests.judging.agreement import Figure
+from loadtests.mapping import maps
+from loadtests.mapping.maps import Axis, Plane
+from loadtests.record import rundir
+from loadtests.record.rundir import About, RunDir
 from loadtests.sample import Sample
-from loadtests.scenario import Scenario
+from loadtests.telling import display
+from loadtests.telling.display import Follower, Progress, Tail
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import doctor
-from loadtests.doctor import Found, Here, Machine
 from loadtests.errors import CannotRun
+from loadtests.programs import doctor
+from loadtests.programs.doctor import Found, Here, Machine
 
 ROOMY = Machine(cores=8, files=(20_000, 20_000))
 

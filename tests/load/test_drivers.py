@@ -23,12 +23,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from loadtests import scenario
-from loadtests.crew import LOCUST
-from loadtests.memory import served
-from loadtests.openloop import OpenLoop
-from loadtests.plan import VARIABLE, Plan
+from loadtests.experiment import scenario
+from loadtests.experiment.plan import VARIABLE, Plan
+from loadtests.programs.crew import LOCUST
+from loadtests.programs.memory import served
 from loadtests.sample import Sample
+from loadtests.sending.openloop import OpenLoop
 
 TOKENS = {"input_tokens": 7, "output_tokens": 3}
 BUSY = JSONResponse({"error": {"type": "overloaded"}}, 503)

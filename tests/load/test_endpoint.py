@@ -6,10 +6,10 @@ from typing import Any
 import pydantic
 import pytest
 
-from loadtests.endpoint import Endpoint, at
-from loadtests.load import Ask
-from loadtests.reading import Exchange
-from loadtests.target import Target
+from loadtests.experiment.target import Target
+from loadtests.protocol.endpoint import Endpoint, at
+from loadtests.protocol.reading import Exchange
+from loadtests.schedule.load import Ask
 
 ASK = Ask(("why {model}?",), "small", 50, system=None)
 USUAL = {

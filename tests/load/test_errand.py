@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from loadtests.client import Call
-from loadtests.errand import Errand, Pause
-from loadtests.load import Arrival, Ask, Load, Probe
-from loadtests.rotation import Rotation
+from loadtests.protocol.client import Call
+from loadtests.protocol.errand import Errand, Pause
+from loadtests.protocol.rotation import Rotation
+from loadtests.schedule.load import Arrival, Ask, Load, Probe
 
 ARRIVAL = Arrival(1.0, "r1", Ask(("why?",), "claude-haiku-4-5", 50), priority="low")
 GOOD = {"text": "hi", "input_tokens": 7, "output_tokens": 3}

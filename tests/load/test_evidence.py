@@ -1,6 +1,7 @@
 """What a report shows of a run besides its figures."""
 
-from loadtests import rundir, summary
+from loadtests.judging import summary
+from loadtests.record import rundir
 from tests.load.written import SEED, Written
 
 

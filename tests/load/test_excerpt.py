@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadtests import excerpt
+from loadtests.judging import excerpt
 from loadtests.sample import Sample
 
 

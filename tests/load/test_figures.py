@@ -3,7 +3,9 @@
 import csv
 import io
 
-from loadtests import figures, gates, sample
+from loadtests import sample
+from loadtests.experiment import gates
+from loadtests.judging import figures
 from tests.load.written import Written
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadtests import fitness
-from loadtests.metrics import Observed, phase_figures
+from loadtests.experiment.scenario import Slo, Span
+from loadtests.judging import fitness
+from loadtests.judging.metrics import Observed, phase_figures
 from loadtests.sample import Row, Sample
-from loadtests.scenario import Slo, Span
 
 FIRST, SECOND = Span("first", 0.0, 10.0, True), Span("second", 10.0, 20.0, True)
 

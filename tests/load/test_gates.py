@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests import gates
+from loadtests.experiment import gates
 
 VARIANTS, PHASES = ["naive", "fixed"], ["baseline", "after", "started"]
 

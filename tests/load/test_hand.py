@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from loadtests import byhand
-from loadtests.byhand import Note
-from loadtests.hand import Hand, Load, Refused
-from loadtests.plan import Plan
+from loadtests.control.hand import Hand, Load, Refused
+from loadtests.experiment.plan import Plan
+from loadtests.experiment.scenario import Scenario
+from loadtests.record import byhand
+from loadtests.record.byhand import Note
 from loadtests.sample import Row
-from loadtests.scenario import Scenario
 
 PLAN = Plan("s.yaml", "naive", 1, "http://127.0.0.1:1", "http://127.0.0.1:2", "k", "samples", "events")
 

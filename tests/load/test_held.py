@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from loadtests import held, metrics
-from loadtests.detector import Arrived, Sent
-from loadtests.metrics import Observed
+from loadtests.experiment.scenario import Slo, Span
+from loadtests.judging import held, metrics
+from loadtests.judging.detector import Arrived, Sent
+from loadtests.judging.metrics import Observed
 from loadtests.sample import Row, Sample
-from loadtests.scenario import Slo, Span
 
 SPAN = Span("after", 0, 100, True)
 RATE, SIZE, FRAMED = 50, 10, 150

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from loadtests import gates, hopeless, scenario
-from loadtests.hopeless import SoFar
-from loadtests.rundir import About, RunDir
+from loadtests.control.vigil import Vigil
+from loadtests.experiment import gates, scenario
+from loadtests.experiment.scenario import Scenario
+from loadtests.judging import hopeless
+from loadtests.judging.hopeless import SoFar
+from loadtests.record.rundir import About, RunDir
 from loadtests.sample import Sample
-from loadtests.scenario import Scenario
-from loadtests.vigil import Vigil
 
 VARIANTS, PHASES = ["naive", "fixed"], ["warmup", "before", "dip", "after"]
 STARTS = {f"r{n}": 2.0 + n / 10 for n in range(40)}

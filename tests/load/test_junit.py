@@ -3,8 +3,8 @@
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from loadtests import junit
-from loadtests.scenario import Scenario
+from loadtests.experiment.scenario import Scenario
+from loadtests.telling import junit
 from tests.load.written import Written
 
 

@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 
-from loadtests import client, known
 from loadtests.errors import InvalidRun
-from loadtests.known import Off
-from loadtests.reading import Exchange
+from loadtests.protocol import client
+from loadtests.protocol.reading import Exchange
 from loadtests.sample import Sample
+from loadtests.sending import known
+from loadtests.sending.known import Off
 
 SENT = {f"known-{n}": [10.0 + n + 0.01 * number for number in range(known.TEXTS)] for n in range(known.STREAMS)}
 GOOD, BAD = Off(0.0004, 0.0001), Off(0.0004, 0.0031)

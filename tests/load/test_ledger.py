@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from loadtests.ledger import Batch, Files, Ledger
-from loadtests.plan import Plan
+from loadtests.experiment.plan import Plan
+from loadtests.record.ledger import Batch, Files, Ledger
 from loadtests.sample import Sample
 
 SAMPLE = Sample("a-1", intended=1.0, sent=1.1, ended=2.0, outcome="complete")

@@ -7,9 +7,9 @@ import pytest
 from gevent import socket
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
-from loadtests import line
-from loadtests.client import Call
-from loadtests.line import Answer
+from loadtests.protocol.client import Call
+from loadtests.sending import line
+from loadtests.sending.line import Answer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nx-empty:\r\ntransfer-encoding: chunked\r\n\r\n"
 

@@ -4,7 +4,8 @@ import json
 
 from typer.testing import CliRunner
 
-from loadtests import cli, scenario
+from loadtests import cli
+from loadtests.experiment import scenario
 
 
 def test_the_list_is_the_same_for_people_and_for_programs():

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadtests import live
-from loadtests.live import KEPT, SETTLED, AtClaude, Live
+from loadtests.control import live
+from loadtests.control.live import KEPT, SETTLED, AtClaude, Live
+from loadtests.experiment.scenario import Slo
 from loadtests.sample import Sample
-from loadtests.scenario import Slo
 
 METRICS = """\
 # HELP gateway_retry_budget_tokens Retries that are paid for

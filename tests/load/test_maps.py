@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import maps, scenario
 from loadtests.errors import CannotRun
-from loadtests.maps import Axis, Plane
+from loadtests.experiment import scenario
+from loadtests.mapping import maps
+from loadtests.mapping.maps import Axis, Plane
 
 
 @pytest.fixture

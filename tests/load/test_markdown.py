@@ -1,6 +1,6 @@
 """A run as Markdown."""
 
-from loadtests import markdown
+from loadtests.telling import markdown
 from tests.load.written import Written
 
 

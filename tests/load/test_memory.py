@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from loadtests.memory import HIGH_WATER, Call, Cut, Served, Transport
+from loadtests.programs.memory import HIGH_WATER, Call, Cut, Served, Transport
 
 Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 pytestmark = pytest.mark.looptime

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests import gates, metrics, rate
-from loadtests.metrics import Observed
+from loadtests.experiment import gates
+from loadtests.experiment.scenario import Scenario, Slo, Span
+from loadtests.judging import metrics
+from loadtests.judging.metrics import Observed
+from loadtests.record.usage import Lag
 from loadtests.sample import Attempt, Sample
-from loadtests.scenario import Scenario, Slo, Span
-from loadtests.usage import Lag
+from loadtests.schedule import rate
 
 
 def sample(number: int, at: float, seconds: float = 1.0, outcome: str = "complete", lag: float = 0.0) -> Sample:

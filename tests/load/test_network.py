@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from loadtests import network, scenario, toxics
+from loadtests.documents.section import Problem
 from loadtests.errors import CannotRun, ScenarioError
-from loadtests.network import Network
-from loadtests.nginx import Nginx
-from loadtests.section import Problem
-from loadtests.toxics import Down, Entry, Harm, Latency, Slicer
+from loadtests.experiment import network, scenario, toxics
+from loadtests.experiment.network import Network
+from loadtests.experiment.nginx import Nginx
+from loadtests.experiment.toxics import Down, Entry, Harm, Latency, Slicer
 
 SLOW = {"hop": "claude", "type": "latency", "latency": 50}
 DOWN = {"hop": "caller", "type": "down"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import nginx
-from loadtests.nginx import LimitReq, Nginx
-from loadtests.section import Problem
+from loadtests.documents.section import Problem
+from loadtests.experiment import nginx
+from loadtests.experiment.nginx import LimitReq, Nginx
 
 HERE = Path("/somewhere/else")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests import origin
+from loadtests.control import origin
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from loadtests import cli
 from loadtests.errors import CannotRun
-from loadtests.scenario import Scenario
+from loadtests.experiment.scenario import Scenario
 from tests.load.written import Written
 
 NO_GITHUB = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}

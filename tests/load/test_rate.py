@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from loadtests import rate
-from loadtests.rate import Line, Ramp, Rate, Stretch, Swing, Wave
+from loadtests.schedule import rate
+from loadtests.schedule.rate import Line, Ramp, Rate, Stretch, Swing, Wave
 
 DAY = Wave(mean=10, amplitude=8, period=60)
 CURVES = [

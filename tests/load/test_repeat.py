@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadtests import junit, markdown, repeat
+from loadtests.judging import repeat
+from loadtests.telling import junit, markdown
 from tests.load.written import Written
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from loadtests import report, story
-from loadtests.evidence import Evidence, Excerpt
-from loadtests.excerpt import Line
-from loadtests.slowest import Slow, Step
+from loadtests.judging.evidence import Evidence, Excerpt
+from loadtests.judging.excerpt import Line
+from loadtests.judging.slowest import Slow, Step
+from loadtests.telling import report, story
 
 LINES = ("offered", "goodput", "attempts", "inflight", "running", "queued", "slots")
 LATENCIES = ("ttft_p50", "ttft_p95", "e2e_p50", "e2e_p95")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadtests import rotation
-from loadtests.load import Probe
-from loadtests.rotation import Rotation
+from loadtests.protocol import rotation
+from loadtests.protocol.rotation import Rotation
+from loadtests.schedule.load import Probe
 
 
 def states(probe: Probe, seen: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from loadtests import rows
+from loadtests.record import rows
 from loadtests.sample import OUTCOMES, Sample
 
 WHOLE = Sample("a-1", 1.0, 1.1, 3.1, "complete", 200, first_delta=1.5, gaps=(0.1, 0.3), input_tokens=5, output_tokens=5)

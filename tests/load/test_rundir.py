@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import plan, rundir, runner
+from loadtests import runner
 from loadtests.errors import CannotRun
-from loadtests.plan import Plan
-from loadtests.rundir import About, RunDir
-from loadtests.scenario import Scenario
-from loadtests.usage import Lag, Use
+from loadtests.experiment import plan
+from loadtests.experiment.plan import Plan
+from loadtests.experiment.scenario import Scenario
+from loadtests.record import rundir
+from loadtests.record.rundir import About, RunDir
+from loadtests.record.usage import Lag, Use
 
 ABOUT = About("small", 7, ["naive"], "loadtests run small --seed 7", {"cores": 2}, {"python": "3.11"})
 

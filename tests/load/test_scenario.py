@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from loadtests import document, metrics, scenario
+from loadtests.documents import document
 from loadtests.errors import CannotRun, ScenarioError
+from loadtests.experiment import scenario
+from loadtests.judging import metrics
 
 
 @pytest.mark.parametrize("name", scenario.names())

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from loadtests import scenario, schemas, target
+from loadtests.experiment import scenario, schemas, target
 from tests.load.written import Written
 
 

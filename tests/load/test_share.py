@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import share
 from loadtests.errors import CannotRun
-from loadtests.plan import Job, Plan
+from loadtests.experiment.plan import Job, Plan
+from loadtests.sending import share
 
 SCENARIO = """\
 about: x

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import slowest
+from loadtests.judging import slowest
 from loadtests.sample import Sample
 
 JUDGED = {"before": (10.0, 20.0), "after": (30.0, 40.0)}

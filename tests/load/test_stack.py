@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from loadtests import stack
 from loadtests.errors import CannotRun
+from loadtests.programs import stack
 
 
 def test_nested_settings_become_environment_variables():

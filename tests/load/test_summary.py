@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from loadtests import byhand, rundir, summary
-from loadtests.byhand import Note
 from loadtests.errors import CannotRun
-from loadtests.scenario import Scenario
+from loadtests.experiment.scenario import Scenario
+from loadtests.judging import summary
+from loadtests.record import byhand, rundir
+from loadtests.record.byhand import Note
 from tests.load.written import SEED, Written
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import client, scenario, target
 from loadtests.errors import CannotRun
-from loadtests.load import Ask
-from loadtests.scenario import Scenario
-from loadtests.target import Aim, Target
+from loadtests.experiment import scenario, target
+from loadtests.experiment.scenario import Scenario
+from loadtests.experiment.target import Aim, Target
+from loadtests.protocol import client
+from loadtests.schedule.load import Ask
 
 ASK = Ask(("why?",), "claude-haiku-4-5", 50)
 ENVIRONMENT = {"KEY": "secret", "GATEWAY_KEY": "k"}

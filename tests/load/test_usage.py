@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from loadtests import usage
-from loadtests.usage import MIB, Use
+from loadtests.record import usage
+from loadtests.record.usage import MIB, Use
 
 
 def seconds_of(program: str, start: int, *cpu: float, mib: int = 10) -> list[Use]:

@@ -12,9 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import mockclaude.journal
-from loadtests import cli, client, hops, rundir, runner, scenario, virtual
+from loadtests import cli, runner, virtual
 from loadtests.errors import CannotRun
-from loadtests.rundir import RunDir
+from loadtests.experiment import scenario
+from loadtests.programs import hops
+from loadtests.protocol import client
+from loadtests.record import rundir
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row
 
 FAST = "latency: {ttft: {distribution: constant, value: 0.2}, tokens_per_second: 100}"

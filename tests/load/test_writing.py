@@ -10,9 +10,10 @@ import typer.main
 import yaml
 from typer.testing import CliRunner
 
-from loadtests import cli, scenario, schemas, target
+from loadtests import cli
 from loadtests.commands import writing
 from loadtests.errors import CannotRun
+from loadtests.experiment import scenario, schemas, target
 
 
 @pytest.fixture

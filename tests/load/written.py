@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from loadtests import load, rundir, summary
-from loadtests.rundir import About, RunDir
+from loadtests.experiment.scenario import Scenario
+from loadtests.judging import summary
+from loadtests.record import rundir
+from loadtests.record.rundir import About, RunDir
 from loadtests.sample import Sample
-from loadtests.scenario import Scenario
+from loadtests.schedule import load
 
 SEED = 3
 

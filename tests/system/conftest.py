@@ -18,7 +18,7 @@ import psutil
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from loadtests.rundir import RunDir
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row
 
 

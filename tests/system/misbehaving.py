@@ -17,7 +17,7 @@ from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import NamedTuple
 
-from loadtests.crew import LOCUST
+from loadtests.programs.crew import LOCUST
 
 GAP = 0.1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from loadtests import scenario
+from loadtests.experiment import scenario
 
 
 def test_list_names_every_scenario_with_its_question(loadtests):

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from loadtests.rundir import RunDir
+from loadtests.record.rundir import RunDir
 
 SCENARIO = """\
 about: Ten short answers a second, from two processes.

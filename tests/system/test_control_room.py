@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
-from loadtests import rundir
+from loadtests.record import rundir
 
 SCENARIO = """\
 about: Ten short streams a second. What does a person do to them?

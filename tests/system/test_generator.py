@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadtests.crew import LOCUST
-from loadtests.plan import VARIABLE, Plan
-from loadtests.rundir import RunDir
+from loadtests.experiment.plan import VARIABLE, Plan
+from loadtests.programs.crew import LOCUST
+from loadtests.record.rundir import RunDir
 from loadtests.sample import OUTCOMES
 from tests.system.misbehaving import Misbehaving, never_answers
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtests.metrics import percentile
-from loadtests.rundir import RunDir
+from loadtests.judging.metrics import percentile
+from loadtests.programs.stack import Program
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Row, Sample
-from loadtests.stack import Program
 from mockclaude.faults import FAULTS
 
 STREAMS = 50

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from loadtests import rundir
-from loadtests.chaos import Toxiproxy
+from loadtests.programs.chaos import Toxiproxy
+from loadtests.record import rundir
 
 ALL = """\
 about: Every hop there is.

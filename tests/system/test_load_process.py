@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.plan import VARIABLE, Plan
+from loadtests.experiment.plan import VARIABLE, Plan
 from loadtests.sample import Sample
 from tests.system.misbehaving import ENDINGS, GAP, Behaviour, Misbehaving, locust, never_answers, well
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.crew import LOCUST
-from loadtests.plan import VARIABLE, Plan
+from loadtests.experiment.plan import VARIABLE, Plan
+from loadtests.programs.crew import LOCUST
 from tests.system.misbehaving import GAP, Misbehaving, answering, locust, stops_in_the_middle, well
 
 Rows = dict[tuple[str, str], dict[str, str]]

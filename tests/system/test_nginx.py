@@ -19,8 +19,10 @@ import psutil
 import pytest
 import uvicorn
 
-from loadtests import detector, doctor, nginx
-from loadtests.detector import Arrived, Finding, Sent, Trace
+from loadtests.experiment import nginx
+from loadtests.judging import detector
+from loadtests.judging.detector import Arrived, Finding, Sent, Trace
+from loadtests.programs import doctor
 
 SIZE = 150
 PAUSE = 0.2

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from loadtests import rundir, stack
-from loadtests.stack import Program
+from loadtests.programs import stack
+from loadtests.programs.stack import Program
+from loadtests.record import rundir
 
 STORM = 600.0
 SMOKE = 60.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtests import report
+from loadtests.telling import report
 
 pytestmark = pytest.mark.system
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import gevent
 
-from loadtests import scenario
-from loadtests.dispatcher import Dispatcher
-from loadtests.ledger import Ledger
-from loadtests.plan import Job, Plan
+from loadtests.experiment import scenario
+from loadtests.experiment.plan import Job, Plan
+from loadtests.record.ledger import Ledger
+from loadtests.sending.dispatcher import Dispatcher
 
 SLOW = """\
 about: One request in forty seconds.

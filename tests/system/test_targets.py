@@ -11,10 +11,12 @@ import psutil
 import pytest
 import yaml
 
-from loadtests import chaos, doctor, nginx, rundir, stack, target
-from loadtests.chaos import Toxiproxy
-from loadtests.doctor import Here
-from loadtests.stack import Program
+from loadtests.experiment import nginx, target
+from loadtests.programs import chaos, doctor, stack
+from loadtests.programs.chaos import Toxiproxy
+from loadtests.programs.doctor import Here
+from loadtests.programs.stack import Program
+from loadtests.record import rundir
 
 SHORT = ["--set", "phases.steady.seconds=4", "--set", "phases.warmup.seconds=1"]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtests import chaos, doctor, toxics
-from loadtests.chaos import Hop, Toxiproxy, ToxiproxyError
-from loadtests.toxics import Entry, Toxic
+from loadtests.experiment import toxics
+from loadtests.experiment.toxics import Entry, Toxic
+from loadtests.programs import chaos, doctor
+from loadtests.programs.chaos import Hop, Toxiproxy, ToxiproxyError
 
 STREAMS = ("downstream", "upstream")
 PROMPT = 0.05

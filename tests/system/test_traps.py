@@ -36,9 +36,10 @@ from typing import Any
 
 import pytest
 
-from loadtests import gates, reading
-from loadtests.metrics import distribution
-from loadtests.reading import Exchange
+from loadtests.experiment import gates
+from loadtests.judging.metrics import distribution
+from loadtests.protocol import reading
+from loadtests.protocol.reading import Exchange
 from tests.system.misbehaving import (
     GAP,
     Ending,

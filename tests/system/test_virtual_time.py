@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from loadtests import scenario
+from loadtests.experiment import scenario
 
 SHIPPED = {name: scenario.load(name)[0] for name in scenario.names()}
 EITHER = [name for name, experiment in SHIPPED.items() if not experiment.outside() and experiment.clock != "real"]

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from loadtests.errors import CannotRun
-from loadtests.stack import Mock
+from loadtests.programs.stack import Mock
 from mockclaude.testing import MockClaude
 
 ASK = {"model": "claude-haiku-4-5", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.crew import LOCUST, worker_command, worker_environment
-from loadtests.plan import VARIABLE, Plan
-from loadtests.rundir import RunDir
+from loadtests.experiment.plan import VARIABLE, Plan
+from loadtests.programs.crew import LOCUST, worker_command, worker_environment
+from loadtests.record.rundir import RunDir
 from loadtests.sample import Sample
 
 SCENARIO = """\

@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 
-from loadtests import doctor
+from loadtests.programs import doctor
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 40.0

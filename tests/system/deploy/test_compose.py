@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from gateway_under_test import settings, switches
-from loadtests import guard, nginx
+from loadtests import guard
+from loadtests.experiment import nginx
 
 ROOT = Path(__file__).parents[3]
 OURS = {"mock", "gateway", "locust", "worker"}

@@ -5,7 +5,7 @@ import uuid
 from locust import constant, events, task
 
 from loadtests import hooks, users
-from loadtests.load import Arrival, Ask
+from loadtests.schedule.load import Arrival, Ask
 
 hooks.register(events)
 

@@ -1,0 +1,1 @@
+"""How a YAML file is read, and how what is wrong with it is told: which value, on which line."""

@@ -1,0 +1,1 @@
+"""What load comes when, and what each of its requests asks."""

@@ -1,0 +1,1 @@
+"""What sends the load and measures what comes back, each request at its time."""

@@ -1,0 +1,1 @@
+"""How a run is told: in the terminal, as a page, and in a pipeline's own formats."""
