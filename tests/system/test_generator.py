@@ -42,7 +42,7 @@ def test_a_load_of_three_times_what_one_core_can_send_is_invalid_and_has_no_late
 
 
 def test_a_generator_that_cannot_read_known_streams_sends_no_load(loadtests, tmp_path: Path):
-    (tmp_path / "sitecustomize.py").write_text("from loadtests import known\nknown.LIMIT = 0.0\n")
+    (tmp_path / "sitecustomize.py").write_text("from loadtests.sending import known\nknown.LIMIT = 0.0\n")
 
     command = loadtests("run", "smoke", "--out", "run", env={"PYTHONPATH": str(tmp_path)})
 
