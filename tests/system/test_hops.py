@@ -129,7 +129,8 @@ def test_a_stack_that_is_kept_up_says_where_everything_is_and_goes_with_ctrl_c(l
     command.wait_for(lambda: "Ctrl-C ends it" in command.output())
     urls = {name.strip(): url for line in command.output().splitlines()[:-1] for name, _, url in [line.partition("  ")]}
 
-    answers = [requests.post(f"{urls[name].strip()}/chat", json={"message": name}, headers=KEY) for name in ENTRANCES]
+    asked = {"message": "hello", "max_tokens": 5}
+    answers = [requests.post(f"{urls[name].strip()}/chat", json=asked, headers=KEY) for name in ENTRANCES]
     command.process.send_signal(signal.SIGINT)
 
     assert [answer.status_code for answer in answers] == [200] * len(ENTRANCES)
