@@ -1,6 +1,7 @@
 """An assistant that never passes half an answer off as a whole one, nor lets its caller wait for ever."""
 
 from collections.abc import Iterator
+from typing import Self
 
 import anthropic
 import httpx2
@@ -13,10 +14,16 @@ class NoAnswer(Exception):
 
 
 class Assistant:
-    """Asks Claude; `patience` is the longest silence it bears, in seconds."""
+    """Asks Claude; `patience` is the longest silence it bears, in seconds. Closes its connections when it is done."""
 
     def __init__(self, patience: float = 10.0) -> None:
         self._claude = anthropic.Anthropic(timeout=patience, max_retries=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._claude.close()
 
     def answer(self, question: str) -> Iterator[str]:
         """The answer, piece by piece; raises `NoAnswer` where it breaks off."""
