@@ -7,6 +7,7 @@ timer up, and the wait begins within one. A timerfd (timerfd_create(2)) goes off
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import math
 import os
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+FARTHEST = 1e9
+"""Seconds. The kernel's clock has an end, and thirty years are for ever."""
 TICK = 0.001
 """Seconds. The kernel's alarm goes off no sooner than this after it last did: what becomes due meanwhile goes out
 together, and the price of waking up is paid once for all of it."""
@@ -78,10 +81,11 @@ class KernelAlarm:
 
     def set(self, when: float) -> None:
         """Go off then; setting it forgets, in the kernel too, that it has gone off."""
-        fraction, seconds = math.modf(max(when, self._went_off + TICK))
+        fraction, seconds = math.modf(min(max(when, self._went_off + TICK), FARTHEST))
         self._value.seconds = int(seconds)
         self._value.nanoseconds = int(fraction * 1e9)
-        self._settime(self._descriptor, ABSOLUTE, self._address, None)
+        if self._settime(self._descriptor, ABSOLUTE, self._address, None):
+            raise OSError(ctypes.get_errno(), f"timerfd_settime({when})")
         self._is_set = True
 
     def stop(self) -> None:
@@ -100,7 +104,8 @@ class KernelAlarm:
 def alarm(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> Alarm:
     """The most exact that there is."""
     if rounds(loop) and sys.platform == "linux":
-        return KernelAlarm(loop, callback)
+        with contextlib.suppress(OSError):  # no descriptor left: streams go on, as exact as the loop is
+            return KernelAlarm(loop, callback)
     return LoopAlarm(loop, callback)
 
 

@@ -48,10 +48,14 @@ class Line:
         self.lost = nobody
 
     def write(self, data: bytes) -> bool:
-        """Send one chunk; false, and nothing sent, when the other side has not kept up with reading or has gone."""
+        """Send one chunk, if there is anything in it: an empty one would end the answer.
+
+        False, and nothing sent, when the other side has not kept up with reading or has gone.
+        """
         if self._flow.write_paused or self._transport.is_closing():
             return False
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
 

@@ -22,9 +22,8 @@ from mockclaude.aim import Aim, Facts
 from mockclaude.reply import Broken, Chunk
 
 Count = Annotated[int, Strict(), Ge(0)]
-Seconds = Annotated[float, Ge(0)]
-Wait = Annotated[float, Ge(0), Le(1e9)]
-"""Seconds of a `retry-after`: 31 years can still be written as a date."""
+Seconds = Annotated[float, Ge(0), Le(1e9)]
+"""31 years can still be waited for, and be written as a date."""
 Code = Literal[400, 401, 402, 403, 404, 409, 413, 429, 500, 502, 503, 504, 529]
 Kind = Literal["overloaded_error", "api_error", "rate_limit_error", "timeout_error", "invalid_request_error"]
 
@@ -88,7 +87,7 @@ class Status(Aim):
     """
 
     code: Code
-    retry_after: Wait | None = None
+    retry_after: Seconds | None = None
     retry_after_as: Literal["seconds", "ms", "date", "absurd"] = "seconds"
     body: Literal["claude", "html"] = "claude"
     message: str | None = None

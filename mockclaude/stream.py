@@ -142,6 +142,10 @@ class Stream:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # it holds this frame, which would hold it
         if self.left:
             raise Left

@@ -98,6 +98,10 @@ class ApiError(Exception):
         self.details = details
         super().__init__(f"{status} {self.kind}: {self.message}")
 
+    def again(self) -> ApiError:
+        """Another like it, of what is kept or raised anew: what was raised holds frames, which hold what keeps it."""
+        return ApiError(self.status, self.message, self.headers, self.details)
+
     @property
     def retryable(self) -> bool:
         """What Claude says in `x-should-retry`."""

@@ -108,7 +108,7 @@ def received(whole: intake.Intake) -> Letter:
     try:
         return open_letter(whole.body())
     except wire.ApiError as error:
-        return Letter(None, _digest(error.message.encode()), error)
+        return Letter(None, _digest(error.message.encode()), error.again())
 
 
 def open_letter(raw: bytes | bytearray) -> Letter:
@@ -193,10 +193,10 @@ def counted(letter: Letter, headers: Mapping[str, str], door: Door = ANYONE) -> 
 def _judged(letter: Letter, headers: Mapping[str, str], door: Door) -> Caller:
     """All that comes before the body; a 413 is Cloudflare's, who asks nobody's name."""
     if letter.error is not None and letter.error.status == 413:
-        raise letter.error
+        raise letter.error.again()
     caller = admitted(headers, door)
     if letter.error is not None:
-        raise letter.error
+        raise letter.error.again()
     return caller
 
 

@@ -49,7 +49,7 @@ class Intake:
             if not self._decoder.eof:
                 self._invalid("it is cut off")
         if self._error is not None:
-            raise self._error
+            raise self._error.again()
         return self._kept
 
     def _decode(self, part: bytes) -> None:

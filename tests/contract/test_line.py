@@ -53,8 +53,8 @@ WAYS = {
 
 
 @contextlib.contextmanager
-def served(options, wrap, speed=SPEED):
-    app = create_app(Settings({"seed": 1, "latency": speed}))
+def served(options, wrap, speed=SPEED, **more):
+    app = create_app(Settings({"seed": 1, "latency": speed, **more}))
     config = uvicorn.Config(wrap(app), log_level="critical", access_log=False, headers=EDGE, **options)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -98,7 +98,15 @@ def joined(rest):
     return body
 
 
-FAULTS = ["", "cut;after=4", "truncate;after=4", "error_event;after=4", "split_packets", "missing_event;after=3"]
+FAULTS = [
+    "",
+    "split_packets;seconds=0",
+    "cut;after=4",
+    "truncate;after=4",
+    "error_event;after=4",
+    "split_packets",
+    "missing_event;after=3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,16 @@ def test_every_other_way_out_says_the_same(way, through_the_line):
         answers = [said(port, 30, b"1.1", header(fault)) for fault in FAULTS]
 
     assert answers == through_the_line
+
+
+def test_a_packet_with_nothing_in_it_does_not_end_the_answer():
+    """Split once more, a packet that begins inside a character is split before its first byte."""
+    twice = {"faults": [{"name": "split_packets", "seconds": 0.02}], "responders": [{"fixed": "é" * 40}]}
+
+    with served(*WAYS["line"], SPEED | {"tokens_per_second": 50}, **twice) as port:
+        _, body = said(port, 30, b"1.1", header("split_packets;seconds=0.01"))
+
+    assert body.endswith(b"\n\n") and b"event: message_stop" in body
 
 
 def test_an_older_http_gets_the_same_events(through_the_line):

@@ -57,6 +57,12 @@ def test_the_kernels_goes_off_once_each_time_it_is_set_and_never_before():
 
 
 @linux
+@pytest.mark.parametrize("when", [1e19, float("inf")])
+def test_what_is_due_when_no_clock_goes_any_more_is_waited_for(when):
+    assert len(rung(0.01, when)) == 1
+
+
+@linux
 def test_what_is_due_within_a_tick_waits_for_its_end():
     first, second = rung(0.01, 0.0101)
 
