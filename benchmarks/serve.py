@@ -17,7 +17,7 @@ def main():
 
         server = garbage.Server
     listener = socket.socket(fileno=int(descriptor))
-    server(uvicorn.Config(app, log_level="critical", access_log=False)).run(sockets=[listener])
+    server(uvicorn.Config(app, log_level="critical", access_log=False, proxy_headers=False)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

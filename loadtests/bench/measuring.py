@@ -22,7 +22,7 @@ from loadtests.programs import stack
 from loadtests.programs.crew import LOCUST
 from loadtests.protocol.client import KEY
 from loadtests.sample import Row, Sample
-from mockclaude.bench import contender, process
+from mockclaude.bench import child, contender, process
 from mockclaude.bench.contender import BASELINES, Contender, CouldNotRun
 from mockclaude.bench.load import Load
 
@@ -105,12 +105,13 @@ def _running(one: Contender, load: Load, url: str, folder: Path, core: int) -> I
     seconds, last = load.ramp + load.warm + load.window, load.ttft + load.tokens * load.gap
     said = {"url": url, "n": load.n, "spawn": load.n / (load.ramp or 1), "seconds": math.ceil(seconds + last)}
     words = [word.format(**said) for word in one.words]
+    own = {"HOME": str(folder), plan.VARIABLE: str(folder / "plan.json")}
     with (folder / "log").open("wb") as log:
         sender = subprocess.Popen(
             [sys.executable, *words],
             cwd=folder,
-            env={**os.environ, "HOME": str(folder), plan.VARIABLE: str(folder / "plan.json"), **dict(one.environment)},
-            preexec_fn=contender.pinned(core),
+            env=child.environment(os.environ, own, dict(one.environment)),
+            preexec_fn=child.pinned(core),
             stdout=log,
             stderr=log,
         )

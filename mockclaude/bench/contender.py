@@ -11,10 +11,11 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mockclaude.bench import child
 from mockclaude.bench.load import Load
 
 BASELINES = Path(__file__).parents[2] / "benchmarks"
@@ -88,11 +89,6 @@ def cores() -> tuple[int, int]:
     return free[SERVER_CORE], free[READER_CORE]
 
 
-def pinned(core: int) -> Callable[[], None]:
-    """What a child does before it becomes its program."""
-    return lambda: os.sched_setaffinity(0, {core})
-
-
 @contextlib.contextmanager
 def on(core: int) -> Iterator[None]:
     """This process keeps to one core meanwhile."""
@@ -120,9 +116,9 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
         process = subprocess.Popen(
             [sys.executable, *words],
             pass_fds=[fd],
-            preexec_fn=pinned(core),
+            preexec_fn=child.pinned(core),
             stdout=subprocess.DEVNULL,
-            env=os.environ | load.environment | dict(contender.environment) | asked,
+            env=child.environment(os.environ, load.environment, dict(contender.environment), asked),
         )
         try:
             _wait(contender, process, port)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mockclaude.bench import contender
+from mockclaude.bench import child, contender
 from mockclaude.bench.contender import Contender, CouldNotRun, Running
 from mockclaude.bench.load import Found, Load
 
@@ -78,7 +78,7 @@ def read(load: Load, server: Running, core: int) -> Found:
         input=json.dumps(task),
         capture_output=True,
         text=True,
-        preexec_fn=contender.pinned(core),
+        preexec_fn=child.pinned(core),
     )
     if reader.returncode:
         raise CouldNotRun(f"{load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
