@@ -77,7 +77,7 @@ def markdown(
 def _measured(contenders: Sequence[Contender], loads: Sequence[Load], count: int, only: str) -> list[Row]:
     chosen = [one for one in contenders if not only or one.name in only.split(",")]
     try:
-        return rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True), measuring.once)
+        return rounds.measure([(chosen, loads)], count, lambda said: typer.echo(said, err=True), measuring.once)
     except CouldNotRun as error:
         raise CannotRun(f"bench: {error}") from None
 

@@ -101,7 +101,7 @@ def _gone(connection: socket.socket) -> bool:
 
 
 ENDINGS: Mapping[str, Ending] = {
-    "complete": Ending(29, _whole),
+    "complete": Ending(28, _whole),
     "complete in JSON": Ending(30, _document(b"200"), stream=False),
     "a longer one": Ending(2, _whole, tokens=60),
     "left": Ending(4, _left, "claude-sonnet-4-5"),
@@ -116,6 +116,7 @@ ENDINGS: Mapping[str, Ending] = {
     "error event": Ending(3, _whole, fault="error_event;after=2"),
     "529": Ending(4, _document(b"529"), fault="status;code=529"),
     "400": Ending(4, _document(b"400"), tokens=-1),
+    "no JSON": Ending(1, _document(b"400"), 'a "quote"'),
     "404": Ending(2, _document(b"404"), "claude-none"),
     "429": Ending(5, _document(b"429"), "claude-opus-4-5"),
 }

@@ -59,7 +59,7 @@ class Caller:
         self._tally.asked += 1
         if self._load.fresh:
             self._request = self._load.request(self._host, self._tally.asked)
-        self._sent = time.time()
+        self._sent = self._heard = time.time()
         self.connection.send(self._request)
 
     def read(self) -> bool:
@@ -77,6 +77,7 @@ class Caller:
         return True
 
     def _take(self, data: bytes, at: float) -> None:
+        self._heard = at
         if not self._came and data[9:12] != b"200":
             self._tally.failed += 1
         self._came += len(data)
@@ -93,6 +94,11 @@ class Caller:
         if data.endswith(END):
             self._tally.short += self._got != self._load.tokens
             self.ask()
+
+    def over(self) -> None:
+        """The window is over; what should have come and has not counts too."""
+        self._tally.silent(self._sent, self._got, self._heard)
+        self.connection.close()
 
     def _whole(self, data: bytes, at: float) -> None:
         """An answer with a length."""
@@ -126,6 +132,21 @@ class Tally:
         self._late.append(abs(late))
         if not k:
             self._first.append(abs(late))
+
+    def silent(self, sent: float, got: int, heard: float) -> None:
+        """The window ended: of an answer asked for at `sent`, `got` tokens have come, the last of anything at `heard`.
+
+        Every token that was due is late by what it is late by now. Who has heard nothing all the time has no answer.
+        """
+        load, due = self._load, sent + self._load.ttft + got * self._load.gap
+        self.failed += due < self.begins and heard < self.begins
+        for k in range(got, load.tokens if load.marker else 0):
+            if due >= self.ends:
+                return
+            self._late.append(self.ends - due)
+            if not k:
+                self._first.append(self.ends - due)
+            due += load.gap
 
     def answer(self, at: float) -> None:
         """A whole answer came."""
@@ -180,7 +201,7 @@ def measure(task: Task) -> Found:
     read(tally.ends)
     own, after = _ourselves(task.beside).since(ourselves), _usage(task.pid)
     for caller in callers.values():
-        caller.connection.close()
+        caller.over()
     if before is None or after is None or idle is None:
         return tally.found(own, None, None)
     return tally.found(own, after.since(before), after.since(idle).memory / load.n)

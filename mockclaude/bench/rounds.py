@@ -38,6 +38,8 @@ class Measured(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+Pair = tuple[Sequence[Contender], Sequence[Load]]
+"""Contenders, and the loads that each of them is put under."""
 Once = Callable[[Contender, Load], Measured]
 """Makes one measurement; raises `CouldNotRun`."""
 
@@ -86,27 +88,27 @@ def read(load: Load, server: Running, core: int) -> Found:
 
 
 def measure(
-    contenders: Sequence[Contender],
-    loads: Sequence[Load],
+    pairs: Sequence[Pair],
     rounds: int,
     tell: Callable[[str], None],
     once: Once = of_server,
 ) -> list[Row]:
-    """All of them, interleaved; raises `CouldNotRun`."""
-    found: dict[tuple[str, int], list[Measured]] = {(one.name, load.n): [] for load in loads for one in contenders}
+    """Contenders under their loads, all of them interleaved; raises `CouldNotRun`."""
+    chosen = [(one, load) for contenders, loads in pairs for load in loads for one in contenders]
+    found: dict[tuple[str, int], list[Measured]] = {(one.name, load.n): [] for one, load in chosen}
     for k in range(rounds):
-        for load in loads:
-            for one in contenders:
-                tell(f"round {k + 1} of {rounds}: {one.name}, {load.n} callers")
-                found[one.name, load.n].append(_measured(one, load, once))
+        for one, load in chosen:
+            tell(f"round {k + 1} of {rounds}: {one.name}, {load.n} callers")
+            found[one.name, load.n].append(_measured(one, load, once))
     return [Row(name, n, tuple(figures)) for (name, n), figures in found.items()]
 
 
 def _measured(one: Contender, load: Load, once: Once) -> Measured:
-    """The first quiet measurement of a few, else the least noisy."""
+    """The first quiet measurement of a few, else the least noisy; but answers that failed are never measured away."""
     tries: list[Measured] = []
     for _ in range(1 + REPEATS):
-        tries.append(once(one, load))
-        if quiet(tries[-1]):
-            break
+        found = once(one, load)
+        if found.failed or found.short or quiet(found):
+            return found
+        tries.append(found)
     return min(tries, key=lambda found: found.wait)

@@ -13,7 +13,7 @@ import typer
 from mockclaude.bench import contender, gateways, goals, ladder, markdown, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Found, Load
-from mockclaude.bench.rounds import Row
+from mockclaude.bench.rounds import Pair
 from mockclaude.commands import console, growing, profiling
 
 NAME = "mockclaude bench"
@@ -25,7 +25,6 @@ COUNTED = f'{{"model":"claude-haiku-4-5",{QUESTION}}}'
 MARKER = '"text_delta"'
 CALLERS = 32
 FULL, NEARLY = "80%", 0.78
-Pair = tuple[Sequence[Contender], Sequence[Load]]
 """Contenders, and the loads that each of them is put under."""
 
 ROUNDS = typer.Option(3, "--rounds", min=1, help="Rounds; each measures every contender once.")
@@ -209,13 +208,12 @@ def _run(
     compare: Path | None,
 ) -> None:
     """Contenders under their own loads, all against the same goals."""
-    rows: list[Row] = []
     names = console.chosen(NAME, [one.name for contenders, _ in pairs for one in contenders], only)
     try:
-        for contenders, loads in pairs:
-            chosen = [one for one in contenders if one.name in names]
-            chosen += map(contender.peer, peers)
-            rows += rounds.measure(chosen, loads, count, lambda said: typer.echo(said, err=True))
+        beside = [contender.peer(said) for said in peers]
+        chosen = [([one for one in contenders if one.name in names], loads) for contenders, loads in pairs]
+        chosen[0][0].extend(beside)
+        rows = rounds.measure(chosen, count, lambda said: typer.echo(said, err=True))
     except CouldNotRun as error:
         console.give_up(NAME, error)
     judged = goals.judge(held_to, rows)

@@ -131,6 +131,57 @@ def test_what_came_before_the_window_does_not_count():
     assert tally.found(IDLE, None, None).counted == 0
 
 
+def test_what_should_have_come_by_the_windows_end_is_late():
+    tally = Tally(Load(1, "/", "", "x", ttft=1.0, gap=0.1, tokens=3))
+    tally.begins, tally.ends = 100.5, 101.25
+
+    tally.silent(100.0, got=0, heard=100.0)
+    tally.silent(100.0, got=3, heard=101.1)
+
+    said = tally.found(IDLE, None, None)
+    assert (said.failed, said.first.largest, said.late.p50) == (0, pytest.approx(0.25), pytest.approx(0.15))
+
+
+@pytest.mark.parametrize(("sent", "heard", "failed"), [(98, 98, 1), (98, 100.6, 0), (99.8, 99.8, 0)])
+def test_who_heard_nothing_all_the_time_though_something_was_due_has_no_answer(sent, heard, failed):
+    tally = Tally(Load(1, "/", "", "x", ttft=1.0, gap=0.1, tokens=3))
+    tally.begins, tally.ends = 100.5, 101.5
+
+    tally.silent(sent, got=1, heard=heard)
+
+    assert tally.failed == failed
+
+
+NOISY, QUIET, FAILED = found(wait=0.02), found(wait=0.001), found(wait=0.03, failed=7)
+
+
+@pytest.mark.parametrize(
+    ("tries", "kept"),
+    [
+        ([NOISY, QUIET, FAILED], QUIET),
+        ([found(wait=0.001, reader=0.8), found(wait=0.005)], found(wait=0.005)),
+        ([NOISY, FAILED, QUIET], FAILED),
+        ([NOISY, found(wait=0.05), found(wait=0.015)], found(wait=0.015)),
+    ],
+    ids=["quiet", "the reader not busy", "failed", "least noisy"],
+)
+def test_a_measurement_is_repeated_until_it_is_quiet_or_fails(tries, kept):
+    load, left = Load(300, "/", ""), iter(tries)
+
+    [measured] = rounds.measure([([contender.OURS], [load])], 1, lambda said: None, lambda one, load: next(left))
+
+    assert measured.rounds == (kept,)
+
+
+def test_all_contenders_take_turns_whatever_their_loads():
+    told = []
+    one, two = contender.OURS, contender.UNHEARD
+
+    rounds.measure([([one], [Load(1, "/", "")]), ([two], [Load(2, "/", "")])], 2, told.append, lambda one, load: QUIET)
+
+    assert [said.partition(": ")[2] for said in told] == [f"{one.name}, 1 callers", f"{two.name}, 2 callers"] * 2
+
+
 def test_a_fresh_load_never_asks_the_same_twice():
     load = Load(1, "/", '{"content": "Tell me of the harbour."}', fresh="harbour")
 
