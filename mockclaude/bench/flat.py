@@ -24,10 +24,12 @@ class Reading(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """By how many bytes each attempt makes it grow, once it is warm; None as long as it is not."""
+    """By how many bytes each attempt makes it grow, once it is warm, without its largest steps and with them; None as
+    long as it is not."""
 
     slope: float | None
     verdict: goals.Verdict
+    whole: float = 0.0
 
 
 def judge(readings: Sequence[Reading]) -> Judged:
@@ -39,14 +41,17 @@ def judge(readings: Sequence[Reading]) -> Judged:
     if len(grown) < 2 * STEPS:
         return Judged(None, "undecided")
     slope = fmean(grown[:-STEPS])
-    return Judged(slope, "met" if slope <= LEAK else "missed")
+    return Judged(slope, "met" if slope <= LEAK else "missed", fmean(grown))
 
 
 def told(judged: Judged) -> str:
     """In a line."""
     if judged.slope is None:
         return f"{judged.verdict}: it is full after {WARM:,} attempts only, and needs five readings from there"
-    return f"{judged.verdict}: {judged.slope:+.2f} bytes an attempt after the first {WARM:,}, at most {LEAK:g}"
+    steps = f"{judged.whole:+.2f} with its {STEPS} largest steps"
+    return (
+        f"{judged.verdict}: {judged.slope:+.2f} bytes an attempt after the first {WARM:,}, at most {LEAK:g} ({steps})"
+    )
 
 
 def table(readings: Sequence[Reading]) -> Iterator[str]:

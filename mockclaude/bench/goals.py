@@ -120,9 +120,7 @@ def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
         return Judged(what, goal.limit, (), "undecided", f"answers of {' and '.join(failed)} failed or were short")
     figures = tuple(sorted(_figures(goal, rounds, times)))
     if not figures:
-        return Judged(
-            what, goal.limit, (), "undecided", _why_none([found for each in rounds.values() for found in each])
-        )
+        return Judged(what, goal.limit, (), "undecided", _why_none(goal, rounds))
     kept = [figure <= goal.limit for figure in figures]
     if all(kept):
         return Judged(what, goal.limit, figures, "met")
@@ -131,11 +129,18 @@ def _judged(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Judged:
     return Judged(what, goal.limit, figures, "undecided", "the rounds disagree")
 
 
-def _why_none(found: Sequence[Measured]) -> str:
+def _why_none(goal: Goal, rounds: Rounds) -> str:
+    found = [one for each in rounds.values() for one in each]
     busiest, starved = max(one.reader for one in found), max(one.wait for one in found)
     if busiest > BUSY:
         return f"the reader's core was {busiest:.0%} busy"
-    return f"one stood without a CPU for {starved:.0%} of the time" if starved > STARVED else "no quiet round"
+    if starved > STARVED:
+        return f"one stood without a CPU for {starved:.0%} of the time"
+    if goal.figure in (drift, full_drift):
+        used = ", ".join(f"{one.busy or 0:.0%}" for one in rounds[goal.own] if isinstance(one, Found))
+        least = f"{BUSY_ENOUGH:.0%} to " if goal.figure is full_drift else ""
+        return f"of its core it used {used}, expected {least}{BUSIEST:.0%} at most"
+    return "no quiet round"
 
 
 def _figures(goal: Goal, rounds: Rounds, times: Sequence[Figure]) -> Iterator[float]:

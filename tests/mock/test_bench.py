@@ -119,7 +119,9 @@ def test_the_rate_counts_as_long_as_the_server_has_a_fifth_of_its_core():
 
     assert verdicts(steady, row(goals.OURS, found(rate=1.0001, busy=0.79), n=700)) == [("met", (pytest.approx(1e-4),))]
     for busy in (0.3, 0.95):
-        assert verdicts(steady, row(goals.OURS, found(rate=0.9, busy=busy), n=700)) == [("undecided", ())]
+        [judged] = goals.judge([steady], [row(goals.OURS, found(rate=0.9, busy=busy), n=700)])
+        assert judged.verdict == "undecided"
+        assert judged.why == f"of its core it used {busy:.0%}, expected 70% to 82% at most"
 
 
 def test_what_came_before_the_window_does_not_count():
