@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Since a process began: seconds on a CPU (its own code and the kernel's), seconds ready but without one; its RSS in bytes."""
+    """Since a process began: seconds on a CPU (the kernel's for it too), seconds ready but without one; RSS in bytes."""
 
     cpu: float
     waited: float
