@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Since a process began: seconds on a CPU (the kernel's for it too), seconds ready but without one; RSS in bytes."""
+    """Since a process began: seconds on a CPU (the kernel's for it too), seconds ready but without one; RSS, bytes."""
 
     cpu: float
     waited: float
