@@ -2,10 +2,11 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from loadtests.errors import CannotRun
+from loadtests.errors import CannotRun, InvalidRun
 from loadtests.experiment import plan
 from loadtests.programs import stack
 from loadtests.schedule.load import Load
@@ -83,3 +84,10 @@ def worker_environment(name: str, home: str) -> dict[str, str]:
 
 def _following(host: str, port: int) -> Sequence[str]:
     return ("--worker", "--master-host", host, "--master-port", str(port))
+
+
+def demand_the_same(workers: Iterable[Mapping[str, Any]], ours: str) -> None:
+    """Who has joined sends and measures as this process does. Raises InvalidRun."""
+    others = [f"the {one['name']} is {one.get('version', 'older')}" for one in workers if one.get("version") != ours]
+    if others:
+        raise InvalidRun(f"{', '.join(others)}; expected mockclaude {ours} as here: install it there")

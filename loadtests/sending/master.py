@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from importlib.metadata import version
 from typing import Any
 
 import gevent
@@ -12,6 +13,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 from loadtests import hooks
 from loadtests.errors import InvalidRun, LoadtestsError
 from loadtests.experiment.plan import Job, Plan
+from loadtests.programs import crew
 from loadtests.protocol.rotation import Rotation
 from loadtests.record.ledger import Files, Ledger
 from loadtests.schedule.rate import Paces
@@ -84,6 +86,7 @@ class Master:
     def _divide(self, job: Job) -> Collection[str]:
         """Each worker has its share, and has compared its clock with the mock's."""
         ready = self._hear_from([client.id for client in self._runner.clients.all], worker.READY)
+        crew.demand_the_same(ready.values(), version("mockclaude"))
         self._names = {node: data["name"] for node, data in ready.items()}
         workers = self._share_out(job)
         self._hear_from(workers, worker.LOADED)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import gevent
@@ -41,7 +42,7 @@ class Worker:
     def send(self) -> None:
         """One start of the load, as far as it is this worker's. Then the master decides what is next."""
         self._heard = Queue()
-        self._tell(READY, name=self._name)
+        self._tell(READY, name=self._name, version=version("mockclaude"))
         try:
             self._send(self._share())
         except (LoadtestsError, OSError) as error:

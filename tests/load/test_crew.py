@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.errors import CannotRun
+from loadtests.errors import CannotRun, InvalidRun
 from loadtests.programs import crew
 from loadtests.programs.crew import ALONE, Crew
 from loadtests.schedule.load import Load
@@ -50,3 +50,23 @@ def test_callers_who_share_a_load_are_one_for_each_worker_at_least():
 
     with pytest.raises(CannotRun, match=r"--workers 3: load\.users is 2, expected one for each at least"):
         crew.demand([Load(user="chat", rate=5, users=2)])
+
+
+def test_workers_of_the_masters_own_version_may_join():
+    crew.demand_the_same(
+        [{"name": "load worker 1", "version": "1.2"}, {"name": "load worker 2", "version": "1.2"}], "1.2"
+    )
+
+
+def test_a_worker_of_another_version_is_named_with_it():
+    joined = [
+        {"name": "load worker 1", "version": "1.2"},
+        {"name": "load worker 2", "version": "1.1"},
+        {"name": "load worker 3"},
+    ]
+
+    with pytest.raises(InvalidRun) as caught:
+        crew.demand_the_same(joined, "1.2")
+
+    told = "the load worker 2 is 1.1, the load worker 3 is older; expected mockclaude 1.2 as here: install it there"
+    assert str(caught.value) == told
