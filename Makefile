@@ -26,10 +26,11 @@ check: setup-dev ## lint, types, layers
 	$(BIN)/lint-imports
 
 bench: setup ## what mock, gateway and generator cost, beside baselines (half an hour, on two cores that do nothing else)
-	@mkdir -p runs/bench; worst=0; for what in mock ladder idle json "json --count-tokens" gateway; do \
-	$(BIN)/mockclaude bench $$what --json "runs/bench/$${what##*-}.json" || worst=$$?; done; \
-	$(BIN)/mockclaude bench growth --json runs/bench/growth.json --plot runs/bench/growth.svg || worst=$$?; \
-	$(BIN)/loadtests bench client --json runs/bench-client.json || worst=$$?; exit $$worst
+	@mkdir -p runs/bench; worst=0; keep() { code=$$?; test $$worst = 1 || worst=$$code; }; \
+	for what in mock ladder idle json "json --count-tokens" gateway; do \
+	$(BIN)/mockclaude bench $$what --json "runs/bench/$${what##*-}.json" || keep; done; \
+	$(BIN)/mockclaude bench growth --json runs/bench/growth.json --plot runs/bench/growth.svg || keep; \
+	$(BIN)/loadtests bench client --json runs/bench-client.json || keep; exit $$worst
 
 profile: setup-dev ## where the mock spends its time: a flame graph in profile.svg
 	$(BIN)/mockclaude bench profile

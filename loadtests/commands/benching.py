@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from loadtests.bench import measuring, verdict
-from loadtests.errors import EXIT_FAIL, CannotRun
-from mockclaude.bench import goals, report, rounds
+from loadtests.errors import CannotRun
+from mockclaude.bench import asked, contender, earlier, goals, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Load
 from mockclaude.bench.rounds import Row
 
+BENCH = "client"
 LIBRARIES = ("locust", "gevent", "geventhttpclient", "greenlet", "orjson")
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,26 +44,37 @@ def client(
     ] = None,
 ) -> None:
     """One process reads streams at 90 tokens a second, then sends short requests: how true its times are; its CPU."""
-    streams = [measuring.streams(int(one), seconds) for one in n.split(",")]
-    short = [measuring.short_requests(int(one), seconds) for one in rate.split(",")]
     readers, senders = [measuring.READER, measuring.PLAIN], [measuring.SENDER]
     if ablate:
         readers[1:] = [measuring.without(verdict.GENERATOR, part) for part in measuring.READING]
         senders += [measuring.without(verdict.ARRIVALS, part) for part in measuring.SENDING]
-    read, sent = _measured(readers, streams, count, only), _measured(senders, short, count, only)
+    try:
+        asked.place("--json", saved)
+        before = None if compare is None else earlier.read(compare, BENCH)
+        names = asked.names([one.name for one in (*readers, *senders)], only)
+        streams = [measuring.streams(one, seconds) for one in asked.sizes("--n", n)]
+        short = [measuring.short_requests(one, seconds) for one in asked.sizes("--rate", rate)]
+        readers, senders = ([one for one in each if one.name in names] for each in (readers, senders))
+        contender.ready(readers, streams)
+        contender.ready(senders, [])
+        read, sent = _measured(readers, streams, count), _measured(senders, short, count)
+    except CouldNotRun as error:
+        raise CannotRun(f"bench: {error}") from None
     judged = goals.judge(verdict.GOALS, [*read, *sent], verdict.TIMES)
     beside = goals.judge(verdict.held_to(verdict.ITER_LINES), read, verdict.TIMES)
+    document = report.document(BENCH, [*read, *sent], [*judged, *beside], LIBRARIES)
+    if saved is not None:
+        saved.write_text(json.dumps(document, indent=1))
     if read:
         _print(*report.table(list(verdict.with_truth(read)), verdict.OF_STREAMS), "")
     if sent:
         _print(*report.table(sent, verdict.OF_ARRIVALS), verdict.most(sent), "")
-    _print(*report.verdicts([*judged, *beside]))
-    if compare is not None:
-        _print(*report.compared([*read, *sent], json.loads(compare.read_text())))
-    if saved is not None:
-        saved.write_text(json.dumps(report.document("client", [*read, *sent], [*judged, *beside], LIBRARIES), indent=1))
-    if any(one.verdict == "missed" for one in judged):
-        raise typer.Exit(EXIT_FAIL)
+    unjudged = (line for rows in (read, sent) if rows for line in report.unjudged(verdict.GOALS, rows))
+    _print(*report.verdicts([*judged, *beside]), *unjudged)
+    if before is not None:
+        _print(*earlier.compared([*read, *sent], before), *earlier.warning(before, document))
+    if code := report.exit_code([one.verdict for one in judged]):
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -74,12 +86,8 @@ def markdown(
         _print(*verdict.lines(json.loads(file.read_text())))
 
 
-def _measured(contenders: Sequence[Contender], loads: Sequence[Load], count: int, only: str) -> list[Row]:
-    chosen = [one for one in contenders if not only or one.name in only.split(",")]
-    try:
-        return rounds.measure([(chosen, loads)], count, lambda said: typer.echo(said, err=True), measuring.once)
-    except CouldNotRun as error:
-        raise CannotRun(f"bench: {error}") from None
+def _measured(contenders: Sequence[Contender], loads: Sequence[Load], count: int) -> list[Row]:
+    return rounds.measure([(contenders, loads)], count, lambda said: typer.echo(said, err=True), measuring.once)
 
 
 def _print(*lines: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from collections.abc import Callable, Mapping
@@ -23,6 +24,12 @@ def environment(around: Mapping[str, str], *added: Mapping[str, str]) -> dict[st
     for more in added:
         kept |= more
     return kept
+
+
+def files() -> float:
+    """How many it may have open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
 def pinned(core: int) -> Callable[[], None]:

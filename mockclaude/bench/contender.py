@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ from mockclaude.bench.load import Load
 BASELINES = Path(__file__).parents[2] / "benchmarks"
 STARTS_WITHIN = 30.0
 GLANCE = 0.05
+LAST_LINES = 3
+SPARE = 200
+"""Files that a server has open beside its callers, at most."""
 PARTS = ("transport", "pacer", "alarm", "batches", "rendering", "short_way", "memory", "uvloop", "gc")
 """What benchmarks/without.py can leave out."""
 SERVER_CORE, READER_CORE = 0, 1
@@ -89,6 +92,23 @@ def cores() -> tuple[int, int]:
     return free[SERVER_CORE], free[READER_CORE]
 
 
+def ready(contenders: Sequence[Contender], loads: Sequence[Load]) -> None:
+    """Raises `CouldNotRun` unless each can be started here, or answers already, and has room for as many callers."""
+    cores()
+    for one in contenders:
+        for word in one.words:
+            if word.startswith(str(BASELINES)) and not Path(word).exists():
+                raise CouldNotRun(f"{one.name}: there is no {word}: it comes with a clone, not with a wheel")
+        if one.url and not _answers(urllib.parse.urlsplit(one.url).port or 0):
+            raise CouldNotRun(f"--peer {one.name}={one.url}: expected a server, nobody answers")
+    most, allowed = max((load.n for load in loads), default=0), child.files()
+    needed = most * (2 if any(one.asks for one in contenders) else 1) + SPARE
+    if needed > allowed:
+        raise CouldNotRun(
+            f"{most} callers need {needed} open files, allowed are {allowed} (ulimit -Hn): raise that, or take fewer"
+        )
+
+
 @contextlib.contextmanager
 def on(core: int) -> Iterator[None]:
     """This process keeps to one core meanwhile."""
@@ -108,21 +128,25 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
         return
     with tempfile.TemporaryDirectory() as folder, _listener() as listener, _asked(contender, load) as mock:
         listener.set_inheritable(True)
-        config = Path(folder, "mock.yaml")
+        config, said = Path(folder, "mock.yaml"), Path(folder, "stderr")
         config.write_text(json.dumps(load.config))
         port, fd = listener.getsockname()[1], listener.fileno()
         words = [word.replace("{fd}", str(fd)).replace("{config}", str(config)) for word in contender.words]
         asked = {} if mock is None else {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{mock.port}"}
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            pass_fds=[fd],
-            preexec_fn=child.pinned(core),
-            stdout=subprocess.DEVNULL,
-            env=child.environment(os.environ, load.environment, dict(contender.environment), asked),
-        )
+        with said.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *words],
+                pass_fds=[fd],
+                preexec_fn=child.pinned(core),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=child.environment(os.environ, load.environment, dict(contender.environment), asked),
+            )
         try:
-            _wait(contender, process, port)
+            _wait(contender, process, port, said)
             yield Running(port, process.pid, process.pid if contender.beside else mock and mock.pid)
+            if process.poll() is not None:
+                raise CouldNotRun(f"{contender.name} {_ended(process, said)} while it was measured")
         finally:
             process.terminate()
             process.wait()
@@ -143,13 +167,26 @@ def _listener() -> socket.socket:
     return socket.socket(fileno=socket.create_server(("127.0.0.1", 0), backlog=2048).detach())
 
 
-def _wait(contender: Contender, process: subprocess.Popen[bytes], port: int) -> None:
+def _wait(contender: Contender, process: subprocess.Popen[bytes], port: int, said: Path) -> None:
     """Until it answers anything at all."""
     patience = time.monotonic() + STARTS_WITHIN
     while process.poll() is None and time.monotonic() < patience:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as asked:
-            asked.sendall(b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
-            if asked.recv(1):
-                return
+        if _answers(port):
+            return
         time.sleep(GLANCE)
-    raise CouldNotRun(f"{contender.name} did not answer within {STARTS_WITHIN:.0f} s")
+    if process.poll() is None:
+        raise CouldNotRun(f"{contender.name} did not answer within {STARTS_WITHIN:.0f} s")
+    raise CouldNotRun(f"{contender.name} {_ended(process, said)} before it answered")
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as asked:
+        asked.sendall(b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
+        return bool(asked.recv(1))
+    return False
+
+
+def _ended(process: subprocess.Popen[bytes], said: Path) -> str:
+    """How, with its last words."""
+    lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
+    return f"ended with {process.returncode} ({' | '.join(lines[-LAST_LINES:]) or 'it said nothing'})"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from mockclaude.bench import goals
-from mockclaude.bench.goals import Judged
+from mockclaude.bench.goals import Goal, Judged, Verdict
 from mockclaude.bench.load import Spread
 from mockclaude.bench.rounds import Measured, Row
 
@@ -38,7 +39,10 @@ COLUMNS: Sequence[tuple[str, goals.Figure, float]] = (
 """CPU is for each token, or each answer in JSON."""
 TIMES = ("p99 late ms", "p99 uneven ms", "p99 first ms")
 SERVERS = Sheet(COLUMNS, TIMES)
-LIBRARIES = ("uvicorn", "uvloop", "httptools", "fastapi", "starlette", "sse-starlette", "pydantic", "orjson")
+SERVING = ("uvicorn", "uvloop", "httptools", "fastapi", "starlette", "sse-starlette", "pydantic", "orjson")
+LIBRARIES = (*SERVING, "anthropic", "aiohttp", "httpx2")
+MISSED, UNDECIDED = 1, 3
+"""Exit codes: a goal was missed; of all that were judged none could be decided."""
 
 
 def table(rows: Sequence[Row], sheet: Sheet = SERVERS) -> Iterator[str]:
@@ -75,14 +79,39 @@ def verdicts(judged: Sequence[Judged]) -> Iterator[str]:
         yield f"{one.verdict:9}  {said:>24}  at most {one.limit:<8.3g}  {one.what}{why}"
 
 
+def exit_code(verdicts: Collection[Verdict]) -> int:
+    """0 where nothing was missed and something decided, or where there was nothing to judge."""
+    if "missed" in verdicts:
+        return MISSED
+    return UNDECIDED if verdicts and set(verdicts) == {"undecided"} else 0
+
+
+def unjudged(held_to: Sequence[Goal], rows: Sequence[Row]) -> Iterator[str]:
+    """A line where what was measured has no goal, or where a goal lacks what it is measured beside."""
+    names = {row.name for row in rows}
+    held = [goal for goal in held_to if goal.own in names]
+    sizes, known = {row.n for row in rows if row.name in {goal.own for goal in held}}, {goal.n for goal in held}
+    if not held:
+        yield f"no goal is for {', '.join(sorted(names))}"
+    elif without := sizes - known:
+        yield f"no goal is for {_listed(without)} {held[0].counted}; there are goals for {_listed(known)}"
+    elif lacking := sorted({goal.beside for goal in held if goal.n in sizes and goal.beside} - names):
+        yield f"not judged: what is measured beside {', '.join(lacking)}"
+
+
+def _listed(sizes: Collection[int]) -> str:
+    return ", ".join(str(size) for size in sorted(sizes))
+
+
 def document(
     what: str, rows: Sequence[Row], judged: Sequence[Judged], libraries: Sequence[str] = LIBRARIES
 ) -> dict[str, Any]:
-    """All of it, with the machine and the versions it was measured with."""
+    """All of it, with the moment, the machine and the versions it was measured with."""
     return {
         "bench": what,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "versions": {name: _version(name) for name in libraries},
+        "versions": {name: _version(name) for name in ("mockclaude", *libraries)},
         "rows": [{"name": row.name, "n": row.n, "rounds": [_plain(found) for found in row.rounds]} for row in rows],
         "goals": [one._asdict() for one in judged],
     }
@@ -105,14 +134,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def compared(rows: Sequence[Row], before: Mapping[str, Any]) -> Iterator[str]:
-    """CPU of each row beside that of an earlier document; figures of two runs differ by some 20 % all by themselves."""
-    earlier = {(row["name"], row["n"]): [found["cpu"] for found in row["rounds"]] for row in before["rows"]}
-    for row in rows:
-        then = [cpu for cpu in earlier.get((row.name, row.n), ()) if cpu is not None]
-        now = [found.cpu for found in row.rounds if found.cpu is not None]
-        if then and now:
-            was, is_now = median(then) * 1e6, median(now) * 1e6
-            yield f"{row.name}, {row.n} callers: {was:.3g} -> {is_now:.3g} us, {100 * (is_now / was - 1):+.0f} %"

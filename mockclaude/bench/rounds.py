@@ -83,7 +83,8 @@ def read(load: Load, server: Running, core: int) -> Found:
         preexec_fn=child.pinned(core),
     )
     if reader.returncode:
-        raise CouldNotRun(f"{load.n} callers: the reader failed: {reader.stderr.strip().splitlines()[-1]}")
+        said = reader.stderr.strip().splitlines()[-1:]
+        raise CouldNotRun(f"{load.n} callers: {' '.join(['the reader ended with', str(reader.returncode), *said])}")
     return Found.read(reader.stdout)
 
 

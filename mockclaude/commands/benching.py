@@ -7,17 +7,17 @@ import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
-from mockclaude.bench import contender, gateways, goals, ladder, markdown, report, rounds
+from mockclaude.bench import asked, contender, earlier, gateways, goals, ladder, markdown, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Found, Load
 from mockclaude.bench.rounds import Pair
 from mockclaude.commands import console, growing, profiling
 
 NAME = "mockclaude bench"
-FAILED = 1
 QUESTION = '"messages":[{"role":"user","content":"Tell me of the harbour."}]'
 ASKED = f'{{"model":"claude-haiku-4-5","max_tokens":150,"stream":true,{QUESTION}}}'
 WHOLE = f'{{"model":"claude-haiku-4-5","max_tokens":20,{QUESTION}}}'
@@ -25,7 +25,6 @@ COUNTED = f'{{"model":"claude-haiku-4-5",{QUESTION}}}'
 MARKER = '"text_delta"'
 CALLERS = 32
 FULL, NEARLY = "80%", 0.78
-"""Contenders, and the loads that each of them is put under."""
 
 ROUNDS = typer.Option(3, "--rounds", min=1, help="Rounds; each measures every contender once.")
 SECONDS = typer.Option(3.0, min=0.5, help="Seconds that count in each measurement.")
@@ -34,6 +33,18 @@ ONLY = typer.Option("", help="Measure only these contenders, separated by commas
 PEER = typer.Option(default_factory=list, help="NAME=URL of a server that runs here already and speaks at this speed.")
 SAVED = typer.Option(None, "--json", help="Write everything into this file, with machine and versions.")
 COMPARE = typer.Option(None, exists=True, dir_okay=False, help="Print the CPU beside that of a file --json wrote.")
+
+
+class Typed(NamedTuple):
+    """What all of them are told: `full` are the seconds of a measurement that fills four fifths of a core, if any."""
+
+    rounds: int
+    only: str
+    peers: Sequence[str]
+    saved: Path | None
+    compare: Path | None
+    full: float | None = None
+
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -58,26 +69,18 @@ def mock(
     compare: Path | None = COMPARE,
 ) -> None:
     """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
-    loads = [_speaking(int(size), seconds) for size in n.split(",") if size != FULL]
+    loads = [_speaking(size, seconds) for size in _sizes(n, FULL)]
     names = ("naive", "sse", "streaming", "raw_send")
     baselines = [contender.baseline(name, gc) for name in names for gc in (False, True)]
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
-    pairs: list[Pair] = [([contender.OURS, *beside], loads)]
-    held_to = list(goals.MOCK)
-    if FULL in n.split(",") and not ablate and goals.OURS in (only or goals.OURS).split(","):
-        filling = _filling(seconds)
-        pairs.append(([contender.OURS], [filling]))
-        held_to.append(goals.full(filling.n))
-    _run("mock", pairs, held_to, count, only, peer, saved, compare)
+    typed = Typed(count, only, peer, saved, compare, seconds if FULL in n.split(",") and not ablate else None)
+    _run("mock", [([contender.OURS, *beside], loads)], goals.MOCK, typed)
 
 
 def _filling(seconds: float) -> Load:
-    """As many streams as use four fifths of a core, from what few of them use."""
+    """As many streams as use four fifths of a core, from what few of them use; raises `CouldNotRun`."""
     few = _speaking(300, 1.0)
-    try:
-        found = rounds.of_server(contender.OURS, few)
-    except CouldNotRun as error:
-        console.give_up(NAME, error)
+    found = rounds.of_server(contender.OURS, few)
     return _speaking(round(few.n * NEARLY / (found.busy or NEARLY)), seconds)
 
 
@@ -94,28 +97,26 @@ def ladder_(
 ) -> None:
     """The most streams of 90 tokens a second of which 99 of 100 tokens are within 5 ms, beside what others carry."""
     beside = [contender.baseline(name, True) for name in ("streaming", "raw_send")]
-    names = console.chosen(NAME, [goals.OURS, *(one.name for one in beside)], only)
-    chosen = [one for one in (contender.OURS, *beside) if one.name in names]
-    heights: dict[str, list[ladder.Height | None]] = {one.name: [] for one in chosen}
+    heights: dict[str, list[ladder.Height | None]] = {}
 
     def measure(one: Contender, n: int) -> Found:
         typer.echo(f"round {len(heights[one.name]) + 1} of {count}: {one.name}, {n} streams", err=True)
         return rounds.of_server(one, _speaking(n, seconds))
 
-    try:
+    with console.or_give_up(NAME, CouldNotRun):
+        asked.place("--json", saved)
+        names = asked.names([goals.OURS, *(one.name for one in beside)], only)
+        chosen = [one for one in (contender.OURS, *beside) if one.name in names]
+        contender.ready(chosen, [_speaking(ladder.streams(ladder.HIGHEST), seconds)])
+        heights |= {one.name: [] for one in chosen}
         for _ in range(count):
             for one in chosen:
                 own = heights[one.name]
                 own.append(ladder.climb(partial(measure, one), ladder.start(own)))
-    except CouldNotRun as error:
-        console.give_up(NAME, error)
     judged = ladder.judge(heights)
-    for line in (*ladder.table(heights), "", *ladder.verdicts(judged)):
-        typer.echo(line)
     if saved is not None:
         saved.write_text(json.dumps(report.document("ladder", [], []) | ladder.document(heights, judged), indent=1))
-    if any(one.verdict == "missed" for one in judged):
-        raise typer.Exit(FAILED)
+    _end([*ladder.table(heights), "", *ladder.verdicts(judged)], [one.verdict for one in judged])
 
 
 @app.command()
@@ -139,13 +140,11 @@ def idle(
     compare: Path | None = COMPARE,
 ) -> None:
     """Streams that wait six seconds for their first token: how late it comes, and the memory a caller costs."""
-    sizes = [int(one) for one in n.split(",")]
-    loads = [
-        Load(size, "/v1/messages", ASKED.replace("150", "10"), MARKER, 6.0, 0.4, 10, 9.6, 1.0, 5.0) for size in sizes
-    ]
+    brief = ASKED.replace("150", "10")
+    loads = [Load(size, "/v1/messages", brief, MARKER, 6.0, 0.4, 10, 9.6, 1.0, 5.0) for size in _sizes(n)]
     baselines = [contender.baseline("streaming", gc) for gc in (False, True)]
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
-    _run("idle", [([contender.OURS, *beside], loads)], goals.IDLE, count, only, peer, saved, compare)
+    _run("idle", [([contender.OURS, *beside], loads)], goals.IDLE, Typed(count, only, peer, saved, compare))
 
 
 @app.command("json")
@@ -165,7 +164,7 @@ def json_(
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
     load = Load(CALLERS, path, body, tokens=20, window=seconds)
     pairs = [([contender.OURS, *beside], [load]), ([contender.UNHEARD], [load._replace(fresh="harbour")])]
-    _run("count_tokens" if tokens else "json", pairs, goals.JSON, count, only, peer, saved, compare)
+    _run("count_tokens" if tokens else "json", pairs, goals.JSON, Typed(count, only, peer, saved, compare))
 
 
 @app.command("markdown")
@@ -187,42 +186,55 @@ def gateway(
     compare: Path | None = COMPARE,
 ) -> None:
     """The reference gateway between its callers and a mock: CPU a token, and what it adds to the first one."""
+    sizes = _sizes(n)
     ways, chosen = (gateways.CHAT, gateways.PASSED_ON), gateways.ablated if ablate else gateways.contenders
-    pairs = [(chosen(way), [gateways.load(way, int(one), seconds) for one in n.split(",")]) for way in ways]
+    pairs = [(chosen(way), [gateways.load(way, one, seconds) for one in sizes]) for way in ways]
     held_to = [goal for way in ways for goal in gateways.goals_of(way)]
-    _run("gateway", pairs, held_to, count, only, [], saved, compare)
+    _run("gateway", pairs, held_to, Typed(count, only, [], saved, compare))
 
 
 app.command("growth")(growing.growth)
 app.command("memory")(growing.memory)
 
 
-def _run(
-    what: str,
-    pairs: Sequence[Pair],
-    held_to: Sequence[goals.Goal],
-    count: int,
-    only: str,
-    peers: Sequence[str],
-    saved: Path | None,
-    compare: Path | None,
-) -> None:
-    """Contenders under their own loads, all against the same goals."""
-    names = console.chosen(NAME, [one.name for contenders, _ in pairs for one in contenders], only)
+def _sizes(said: str, *besides: str) -> list[int]:
     try:
-        beside = [contender.peer(said) for said in peers]
-        chosen = [([one for one in contenders if one.name in names], loads) for contenders, loads in pairs]
-        chosen[0][0].extend(beside)
-        rows = rounds.measure(chosen, count, lambda said: typer.echo(said, err=True))
+        return asked.sizes("--n", said, besides)
     except CouldNotRun as error:
         console.give_up(NAME, error)
+
+
+def _run(what: str, pairs: Sequence[Pair], held_to: Sequence[goals.Goal], typed: Typed) -> None:
+    """Contenders under their own loads, all against the same goals."""
+    with console.or_give_up(NAME, CouldNotRun):
+        asked.place("--json", typed.saved)
+        before = None if typed.compare is None else earlier.read(typed.compare, what)
+        names = asked.names([one.name for contenders, _ in pairs for one in contenders], typed.only)
+        peers = [contender.peer(said) for said in typed.peers]
+        chosen = [([one for one in contenders if one.name in names], loads) for contenders, loads in pairs]
+        chosen[0][0].extend(peers)
+        filled = typed.full is not None and goals.OURS in names
+        if not filled and not any(loads for _, loads in chosen):
+            raise CouldNotRun(f"--n {FULL}: it is of {goals.OURS} without --ablate, expected a number beside it")
+        for contenders, loads in chosen:
+            contender.ready(contenders, loads)
+        if typed.full is not None and filled:
+            filling = _filling(typed.full)
+            contender.ready([contender.OURS], [filling])
+            chosen.append(([contender.OURS], [filling]))
+            held_to = [*held_to, goals.full(filling.n)]
+        rows = rounds.measure(chosen, typed.rounds, lambda said: typer.echo(said, err=True))
     judged = goals.judge(held_to, rows)
-    for line in (*report.table(rows), "", *report.verdicts(judged)):
+    document = report.document(what, rows, judged)
+    if typed.saved is not None:
+        typed.saved.write_text(json.dumps(document, indent=1))
+    compared = [] if before is None else [*earlier.compared(rows, before), *earlier.warning(before, document)]
+    said = [*report.table(rows), "", *report.verdicts(judged), *report.unjudged(held_to, rows), *compared]
+    _end(said, [one.verdict for one in judged])
+
+
+def _end(said: Sequence[str], verdicts: Sequence[goals.Verdict]) -> None:
+    for line in said:
         typer.echo(line)
-    if compare is not None:
-        for line in report.compared(rows, json.loads(compare.read_text())):
-            typer.echo(line)
-    if saved is not None:
-        saved.write_text(json.dumps(report.document(what, rows, judged), indent=1))
-    if any(one.verdict == "missed" for one in judged):
-        raise typer.Exit(FAILED)
+    if code := report.exit_code(verdicts):
+        raise typer.Exit(code)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
 from typing import NoReturn
 
 import typer
@@ -25,11 +26,10 @@ def give_up(name: str, why: object) -> NoReturn:
     raise typer.Exit(COULD_NOT_RUN)
 
 
-def chosen(name: str, known: Iterable[str], only: str) -> list[str]:
-    """Of what there is what `--only` names, or all; `name` gives up where it names what is not there."""
-    there = list(dict.fromkeys(known))
-    named = only.split(",") if only else there
-    unknown = [one for one in named if one not in there]
-    if unknown:
-        give_up(name, f"--only {only}: got {', '.join(unknown)}, expected some of {', '.join(there)}")
-    return [one for one in there if one in named]
+@contextlib.contextmanager
+def or_give_up(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Where the block raises one of these, `name` says so, and ends."""
+    try:
+        yield
+    except errors as error:
+        give_up(name, error)

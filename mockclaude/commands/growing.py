@@ -8,13 +8,12 @@ from pathlib import Path
 
 import typer
 
-from mockclaude.bench import contender, endings, flat, plot, process, report, series
+from mockclaude.bench import asked, contender, endings, flat, plot, process, report, series
 from mockclaude.bench import growth as growing
 from mockclaude.bench.contender import CouldNotRun
 from mockclaude.commands import console
 
 NAME = "mockclaude bench"
-FAILED = 1
 
 
 def growth(
@@ -26,27 +25,30 @@ def growth(
     picture: Path | None = typer.Option(None, "--plot", help="Draw it into this file, as SVG."),
 ) -> None:
     """Cost against streams, rate, prompt, journal, timeline, callers, limits: does any grow faster than linearly?"""
-    names = console.chosen(NAME, series.SERIES, only)
-    chosen = {name: series.SERIES[name].up_to(largest) for name in names}
     found: list[growing.Curve] = []
-    counts = {name: one.counts for name, one in chosen.items()}
-    try:
+    counts = {name: one.counts for name, one in series.SERIES.items()}
+    with console.or_give_up(NAME, CouldNotRun, OSError):
+        asked.place("--json", saved)
+        asked.place("--plot", picture)
+        chosen = {name: series.SERIES[name].up_to(largest) for name in asked.names(series.SERIES, only)}
+        loads = [one.load(size) for one in chosen.values() for size in one.sizes]
+        if not loads:
+            raise CouldNotRun(f"--up-to {largest}: {', '.join(chosen)} has no size so small")
+        contender.ready([contender.OURS], loads)
         for name, one in chosen.items():
             points = series.measured(one, lambda said: typer.echo(said, err=True))
             curves = growing.curves(name, points)
             found += curves
             for line in growing.table(curves, counts):
                 typer.echo(line)
-    except (CouldNotRun, OSError) as error:
-        console.give_up(NAME, error)
+    if saved is not None:
+        saved.write_text(json.dumps(report.document("growth", [], []) | {"curves": growing.document(found)}, indent=1))
     for line in growing.verdicts(found):
         typer.echo(line)
     if picture is not None:
-        picture.write_text(plot.svg(found, counts))
-    if saved is not None:
-        saved.write_text(json.dumps(report.document("growth", [], []) | {"curves": growing.document(found)}, indent=1))
-    if any(curve.verdict == "missed" for curve in found):
-        raise typer.Exit(FAILED)
+        picture.write_text(plot.svg(found, {name: counts[name] for name in chosen}))
+    if code := report.exit_code([curve.verdict for curve in found]):
+        raise typer.Exit(code)
 
 
 def memory(
@@ -57,10 +59,11 @@ def memory(
     ),
 ) -> None:
     """Attempts that end in every way there is, and the memory of the mock meanwhile: is it flat?"""
-    chosen = {name: endings.ENDINGS[name] for name in console.chosen(NAME, endings.ENDINGS, only)}
-    server_core, own_core = contender.cores()
     readings: list[flat.Reading] = []
-    try:
+    with console.or_give_up(NAME, CouldNotRun, OSError):
+        asked.place("--json", saved)
+        chosen = {name: endings.ENDINGS[name] for name in asked.names(endings.ENDINGS, only)}
+        server_core, own_core = contender.cores()
         with (
             contender.on(own_core),
             contender.running(contender.OURS, series.AT_ONCE, server_core) as server,
@@ -71,12 +74,10 @@ def memory(
                 readings.append(flat.Reading(done, process.usage(server.pid or 0).memory))
                 for line in flat.table(readings[-1:]):
                     typer.echo(line)
-    except (CouldNotRun, OSError) as error:
-        console.give_up(NAME, error)
     judged = flat.judge(readings)
-    typer.echo(flat.told(judged))
     if saved is not None:
         found = {"readings": [one._asdict() for one in readings], "goals": [judged._asdict()]}
         saved.write_text(json.dumps(report.document("memory", [], []) | found, indent=1))
-    if judged.verdict == "missed":
-        raise typer.Exit(FAILED)
+    typer.echo(flat.told(judged))
+    if code := report.exit_code([judged.verdict]):
+        raise typer.Exit(code)

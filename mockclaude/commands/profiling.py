@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from mockclaude.bench import contender, rounds
+from mockclaude.bench import asked, contender, rounds
 from mockclaude.bench.contender import CouldNotRun
 from mockclaude.bench.load import Load
 from mockclaude.commands import console
@@ -23,18 +23,19 @@ TIMES_A_SECOND = 400
 def draw(load: Load, seconds: int, picture: Path) -> None:
     """Look at the mock under `load` for so long, and draw what it was doing; `NAME` gives up where that cannot be."""
     words = [_spy(), "record", "--rate", str(TIMES_A_SECOND), "--duration", str(seconds), "--output", str(picture)]
-    server_core, reader_core = contender.cores()
-    try:
+    load = load._replace(window=seconds + 2.0)
+    with console.or_give_up(NAME, CouldNotRun):
+        asked.place("--out", picture)
+        contender.ready([contender.OURS], [load])
+        server_core, reader_core = contender.cores()
         with (
-            contender.running(contender.OURS, load._replace(window=seconds + 2.0), server_core) as server,
+            contender.running(contender.OURS, load, server_core) as server,
             ThreadPoolExecutor(1) as pool,
         ):
-            reading = pool.submit(rounds.read, load._replace(window=seconds + 2.0), server, reader_core)
+            reading = pool.submit(rounds.read, load, server, reader_core)
             time.sleep(load.ramp + load.warm)
             spied = subprocess.run([*words, "--pid", str(server.pid)], capture_output=True, text=True)
             found = reading.result()
-    except CouldNotRun as error:
-        console.give_up(NAME, error)
     if spied.returncode:
         console.give_up(NAME, _why(spied.stderr))
     typer.echo(f"{picture}: {found.busy or 0:.0%} of a core under {load.n} streams; open it in a browser")

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from loadtests import cli
 from loadtests.bench import heard, measuring, verdict
 from loadtests.bench.heard import Window
+from loadtests.errors import CannotRun
 from loadtests.sample import Sample
 from mockclaude.bench import goals, report
 from mockclaude.bench.contender import BASELINES
@@ -149,6 +150,25 @@ def test_what_was_written_down_is_a_table_for_a_readme():
     assert any("p99 of dispatch lag" in line and "| met |" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "typo"], "--only typo: got typo, expected some of loadtests, iter_lines, arrivals"),
+        (["--n", "some"], "--n some: got 'some', expected numbers from 1 on"),
+        (["--rate", "0"], "--rate 0: got '0'"),
+        (["--n", "1000000000"], "open files"),
+        (["--json", "none/bench.json"], "expected a folder none, there is none"),
+        (["--compare", __file__], "expected a file that --json of the benchmark 'client' wrote"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_cannot_be_measured_is_found_out_before(words, said):
+    ended = CliRunner().invoke(cli.app, ["bench", "client", *words])
+
+    assert isinstance(ended.exception, CannotRun)
+    assert said in str(ended.exception)
+
+
 @pytest.mark.system
 @pytest.mark.timeout(300)  # what was noisy is measured again
 def test_the_generator_is_measured_beside_the_truth(tmp_path):
@@ -172,4 +192,6 @@ def test_the_generator_is_measured_beside_the_truth(tmp_path):
     assert reader["itl"][0] == pytest.approx(1 / 90, abs=0.005)
     assert iter_lines["itl"][0] < 0.002
     assert measured["versions"]["gevent"]
+    assert "no goal is for 2 streams; there are goals for 300" in ended.output
+    assert "no goal is for 20 requests/s; there are goals for 500" in ended.output
     assert "  the truth" in ended.output and "the most with a p99 of dispatch lag" in ended.output

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mockclaude.bench import contender, gateways, goals, report, rounds
+from mockclaude.bench import contender, earlier, gateways, goals, report, rounds
 from mockclaude.bench.load import Found, Load, Spread
 from mockclaude.bench.process import Usage
 from mockclaude.bench.reader import Tally
@@ -210,12 +210,14 @@ def test_figures_of_noisy_rounds_do_not_stand_among_those_of_quiet_ones():
 
 def test_a_run_can_be_read_again_and_compared():
     rows = [row("naive", found(cpu=10e-6))]
-    before = json.loads(json.dumps(report.document("mock", rows, [])))
+    document = json.loads(json.dumps(report.document("mock", rows, [])))
 
-    assert Found.read(json.dumps(before["rows"][0]["rounds"][0])) == rows[0].rounds[0]
-    assert list(report.compared([row("naive", found(cpu=15e-6))], before)) == [
+    assert Found.read(json.dumps(document["rows"][0]["rounds"][0])) == rows[0].rounds[0]
+    before = earlier.Earlier.model_validate(document)
+    assert list(earlier.compared([row("naive", found(cpu=15e-6))], before)) == [
         "naive, 300 callers: 10 -> 15 us, +50 %",
     ]
+    assert list(earlier.warning(before, document)) == []
 
 
 @pytest.mark.parametrize("said", ["URL", "x=http://example.com:80", "x=http://127.0.0.1"])

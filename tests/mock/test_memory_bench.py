@@ -78,7 +78,7 @@ def test_every_ending_is_come_to(tmp_path):
 
     ended = CliRunner().invoke(benching.app, ["memory", "--attempts", "400", "--json", str(saved)])
 
-    assert ended.exit_code == 0, ended.output
+    assert (ended.exit_code, "undecided" in ended.output) == (3, True), ended.output
     measured = json.loads(saved.read_text())["readings"]
     assert [one["attempts"] for one in measured] == list(range(40, 401, 40))
     assert all(30e6 < one["memory"] < 300e6 for one in measured)
