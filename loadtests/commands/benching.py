@@ -70,7 +70,7 @@ def client(
     if sent:
         _print(*report.table(sent, verdict.OF_ARRIVALS), verdict.most(sent), "")
     unjudged = (line for rows in (read, sent) if rows for line in report.unjudged(verdict.GOALS, rows))
-    _print(*report.verdicts([*judged, *beside]), *unjudged)
+    _print(*report.verdicts([*judged, *beside]), *unjudged, *report.warning(document))
     if before is not None:
         _print(*earlier.compared([*read, *sent], before), *earlier.warning(before, document))
     if code := report.exit_code([one.verdict for one in judged]):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mockclaude.bench import child
+from mockclaude.bench import child, cpus
 from mockclaude.bench.load import Load
 
 BASELINES = Path(__file__).parents[2] / "benchmarks"
@@ -26,7 +26,6 @@ SPARE = 200
 """Files that a server has open beside its callers, at most."""
 PARTS = ("transport", "pacer", "alarm", "batches", "rendering", "short_way", "memory", "uvloop", "gc")
 """What benchmarks/without.py can leave out."""
-SERVER_CORE, READER_CORE = 0, 1
 
 
 class CouldNotRun(Exception):
@@ -84,12 +83,10 @@ def peer(said: str) -> Contender:
 
 def cores() -> tuple[int, int]:
     """The core for the server and the one for the reader; raises `CouldNotRun` when there are not two."""
-    free = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if len(free) < 2:
-        raise CouldNotRun(
-            f"a benchmark pins server and reader to cores of their own: {len(free)} here, Linux and 2 needed"
-        )
-    return free[SERVER_CORE], free[READER_CORE]
+    pair = cpus.here()
+    if pair is None:
+        raise CouldNotRun("a benchmark pins server and reader to cores of their own: it needs Linux and two of them")
+    return pair.server, pair.reader
 
 
 def ready(contenders: Sequence[Contender], loads: Sequence[Load]) -> None:

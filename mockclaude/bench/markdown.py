@@ -38,7 +38,8 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
 def head(document: Mapping[str, Any], command: str) -> Iterator[str]:
     """What was typed, and where."""
     machine = document["machine"]
-    yield f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), Python {machine['python']}:"
+    threads = ", two threads of one core" if machine.get("one_core") else ""
+    yield f"`{command}`, on {machine['cores']} cores ({machine['cpu']}{threads}), Python {machine['python']}:"
     yield ""
 
 

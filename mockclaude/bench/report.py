@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from mockclaude.bench import goals
+from mockclaude.bench import cpus, goals
 from mockclaude.bench.goals import Goal, Judged, Verdict
 from mockclaude.bench.load import Spread
 from mockclaude.bench.rounds import Measured, Row
@@ -126,7 +126,20 @@ def machine() -> dict[str, object]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    pair = cpus.here()
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "one_core": pair is not None and pair.shared,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def warning(document: Mapping[str, Any]) -> Iterator[str]:
+    """A line where server and reader had no cores of their own."""
+    if document["machine"].get("one_core"):
+        yield "warning: server and reader ran on two threads of one core, and took from each other: there is no other"
 
 
 def _version(name: str) -> str | None:

@@ -114,9 +114,13 @@ def ladder_(
                 own = heights[one.name]
                 own.append(ladder.climb(partial(measure, one), ladder.start(own)))
     judged = ladder.judge(heights)
+    document = report.document("ladder", [], []) | ladder.document(heights, judged)
     if saved is not None:
-        saved.write_text(json.dumps(report.document("ladder", [], []) | ladder.document(heights, judged), indent=1))
-    _end([*ladder.table(heights), "", *ladder.verdicts(judged)], [one.verdict for one in judged])
+        saved.write_text(json.dumps(document, indent=1))
+    _end(
+        [*ladder.table(heights), "", *ladder.verdicts(judged), *report.warning(document)],
+        [one.verdict for one in judged],
+    )
 
 
 @app.command()
@@ -229,7 +233,14 @@ def _run(what: str, pairs: Sequence[Pair], held_to: Sequence[goals.Goal], typed:
     if typed.saved is not None:
         typed.saved.write_text(json.dumps(document, indent=1))
     compared = [] if before is None else [*earlier.compared(rows, before), *earlier.warning(before, document)]
-    said = [*report.table(rows), "", *report.verdicts(judged), *report.unjudged(held_to, rows), *compared]
+    said = [
+        *report.table(rows),
+        "",
+        *report.verdicts(judged),
+        *report.unjudged(held_to, rows),
+        *compared,
+        *report.warning(document),
+    ]
     _end(said, [one.verdict for one in judged])
 
 

@@ -41,9 +41,10 @@ def growth(
             found += curves
             for line in growing.table(curves, counts):
                 typer.echo(line)
+    document = report.document("growth", [], []) | {"curves": growing.document(found)}
     if saved is not None:
-        saved.write_text(json.dumps(report.document("growth", [], []) | {"curves": growing.document(found)}, indent=1))
-    for line in growing.verdicts(found):
+        saved.write_text(json.dumps(document, indent=1))
+    for line in (*growing.verdicts(found), *report.warning(document)):
         typer.echo(line)
     if picture is not None:
         picture.write_text(plot.svg(found, {name: counts[name] for name in chosen}))

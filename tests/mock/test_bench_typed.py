@@ -2,11 +2,14 @@
 
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
-from mockclaude.bench import asked, child, contender, earlier, goals, report
+from mockclaude.bench import asked, child, contender, earlier, goals, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Load
 from mockclaude.bench.rounds import Row
@@ -143,6 +146,20 @@ def test_a_server_that_dies_at_once_is_told_with_its_last_words():
 def test_baselines_come_with_a_clone():
     with pytest.raises(CouldNotRun, match=r"naive: there is no .*none.py: it comes with a clone"):
         contender.ready([Contender("naive", (str(contender.BASELINES / "none.py"), "{fd}"))], [])
+
+
+@pytest.mark.system
+def test_a_reader_that_is_killed_is_told():
+    core = contender.cores()[1]
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        running = contender.Running(silent.getsockname()[1], None)
+        reading = pool.submit(rounds.read, Load(1, "/", "", window=60.0), running, core)
+        while not (readers := psutil.Process().children()):
+            time.sleep(0.01)
+        readers[0].kill()
+
+        with pytest.raises(CouldNotRun, match="1 callers: the reader ended with -9"):
+            reading.result()
 
 
 @pytest.mark.system
