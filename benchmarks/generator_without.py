@@ -5,6 +5,8 @@ import json
 import os
 import sys
 
+from swap import swap
+
 from loadtests.locustfile import *  # noqa: F403
 from loadtests.protocol import reading
 from loadtests.sending import dispatcher, garbage, line
@@ -18,14 +20,14 @@ def read_in_greenlet(sock, answer):
 
 
 if WHAT == "loop":
-    line.read = read_in_greenlet
+    swap(line, "read", read_in_greenlet)
 elif WHAT == "timer":
-    dispatcher.Alarm = functools.partial(dispatcher.Alarm, fine=False)
+    swap(dispatcher, "Alarm", functools.partial(dispatcher.Alarm, fine=False))
 elif WHAT == "orjson":
-    reading.orjson = json
+    swap(reading, "orjson", json)
 elif WHAT == "gc":
-    garbage.settle = lambda: None
+    swap(garbage, "settle", lambda: None)
 elif WHAT == "stamp":
-    line.stamp = lambda sock: None
+    swap(line, "stamp", lambda sock: None)
 else:
     sys.exit(f"{WHAT}: expected loop, stamp, timer, orjson or gc")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from swap import swap
 
 from mockclaude import alarm, garbage, listener, pacer, reply, settings, wire
 from mockclaude.app import EDGE, create_app
@@ -14,19 +15,16 @@ from mockclaude.request.memory import Memory
 from mockclaude.speech import script
 
 
-class Timers(Pacer):
-    """A timer for each stream, where the pacer has one for all."""
-
-    def go(self, paced):
-        """Look now, and set this one's own timer."""
-        paced.turn, now = 0, self.clock.now()
-        try:
-            again = paced.look(now, self._work.work(now))
-        except Exception as error:
-            paced.fail(error)
-            return
-        if again is not None:
-            asyncio.get_running_loop().call_at(now + self._work.wait(again, now), self.go, paced)
+def go_alone(pacer, paced):
+    """Look now, and set this one's own timer, where the pacer has one for all."""
+    paced.turn, now = 0, pacer.clock.now()
+    try:
+        again = paced.look(now, pacer._work.work(now))
+    except Exception as error:
+        paced.fail(error)
+        return
+    if again is not None:
+        asyncio.get_running_loop().call_at(now + pacer._work.wait(again, now), pacer.go, paced)
 
 
 def rendered_by_json(index, said, rng):
@@ -44,19 +42,19 @@ def main():
     if what == "transport":
         options["http"] = "httptools"
     elif what == "pacer":
-        app.state.server.pacer = Timers(app.state.server.clock, app.state.server.capacity)
+        swap(Pacer, "go", go_alone)
     elif what == "alarm":
-        pacer.alarm = alarm.LoopAlarm
+        swap(pacer, "alarm", alarm.LoopAlarm)
     elif what == "batches":
-        reply.AT_ONCE = 1
+        swap(reply, "AT_ONCE", 1)
     elif what == "rendering":
-        reply.wire.deltas = rendered_by_json
+        swap(wire, "deltas", rendered_by_json)
     elif what == "short_way":
-        app._direct.clear()
+        swap(app, "_direct", {})
     elif what == "uvloop":
         options["loop"] = "asyncio"
     elif what == "memory":
-        app.state.server.memory = Memory(longest=0)
+        swap(app.state.server, "memory", Memory(longest=0))
     elif what != "gc":
         sys.exit(f"{what}: expected transport, pacer, alarm, batches, rendering, short_way, memory, uvloop or gc")
     listening = socket.socket(fileno=int(descriptor))

@@ -6,40 +6,35 @@ import sys
 
 import httpx2
 from sse_starlette import EventSourceResponse
+from swap import swap
 
-from gateway_under_test import claude, listener, server, settings, upstream
+from gateway_under_test import claude, listener, server, settings
 from gateway_under_test.events import Events
 from gateway_under_test.patience import Patience
 from gateway_under_test.relay import Head
 from gateway_under_test.routes import chat, messages
 
 
-class Models(claude.Claude):
-    """Claude's events as the SDK gives them: a model of each."""
-
-    async def stream(self, prompt, attempt):
-        """The text of each, then the tokens."""
-        with claude._carrying(attempt):
-            events = await self._shared.messages.create(**self._parameters(prompt, attempt), stream=True)
-        async with contextlib.aclosing(events.response):
-            async for event in events:
-                if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                    yield event.delta.text
-                elif event.type == "message_start":
-                    attempt.read(event.message.usage.to_dict())
-                elif event.type == "message_delta":
-                    attempt.output_tokens = event.usage.output_tokens
-        yield claude.Usage(attempt.input_tokens, attempt.output_tokens)
+async def models(self, prompt, attempt):
+    """Claude's events as the SDK gives them, a model of each: the text, then the tokens."""
+    with claude._carrying(attempt):
+        events = await self._shared.messages.create(**self._parameters(prompt, attempt), stream=True)
+    async with contextlib.aclosing(events.response):
+        async for event in events:
+            if event.type == "content_block_delta" and event.delta.type == "text_delta":
+                yield event.delta.text
+            elif event.type == "message_start":
+                attempt.read(event.message.usage.to_dict())
+            elif event.type == "message_delta":
+                attempt.output_tokens = event.usage.output_tokens
+    yield claude.Usage(attempt.input_tokens, attempt.output_tokens)
 
 
-class Timers(Patience):
+def put_away(self, kind, error, trace, ended=Patience.__exit__):
     """A timer for each piece, where ours has one for all, as `asyncio.timeout` has."""
-
-    def __exit__(self, kind, error, trace):
-        """Put the timer away."""
-        super().__exit__(kind, error, trace)
-        self.close()
-        self._timer = None
+    ended(self, kind, error, trace)
+    self.close()
+    self._timer = None
 
 
 class ThroughSse(EventSourceResponse):
@@ -68,17 +63,17 @@ def leave_out(what):
     """One of them."""
     match what:
         case "aiohttp":
-            claude.Transport = lambda: httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
+            swap(claude, "Transport", lambda: httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None)))
         case "raw events":
-            upstream.Claude = Models
+            swap(claude.Claude, "stream", models)
         case "patience":
-            upstream.Patience = Timers
+            swap(Patience, "__exit__", put_away)
         case "own send":
             del chat.TextStream._send_with_timeout
         case "bytes":
-            claude._parts = written_again
+            swap(claude, "_parts", written_again)
         case "sse-starlette":
-            messages.Relayed = ThroughSse
+            swap(messages, "Relayed", ThroughSse)
         case _:
             sys.exit(f"{what}: expected aiohttp, raw events, patience, own send, bytes or sse-starlette")
 

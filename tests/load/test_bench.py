@@ -1,6 +1,9 @@
 """What a benchmark makes of what the generator measured beside the truth; and one short measurement of it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -134,6 +137,14 @@ def test_the_generator_can_be_measured_without_each_thing_that_makes_it_fast(par
 
     assert (without.name, dict(without.environment)) == (f"loadtests without {part}", {"BENCH_WITHOUT": part})
     assert f'WHAT == "{part}"' in (BASELINES / "generator_without.py").read_text()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("part", sorted({*measuring.READING, *measuring.SENDING}))
+def test_what_the_generator_is_measured_without_is_there_to_be_left_out(part):
+    words = [sys.executable, "-c", "import generator_without"]
+
+    subprocess.run(words, cwd=BASELINES, env=os.environ | {"BENCH_WITHOUT": part}, check=True)
 
 
 def test_what_was_written_down_is_a_table_for_a_readme():
