@@ -78,10 +78,13 @@ def mock(
 
 
 def _filling(seconds: float) -> Load:
-    """As many streams as use four fifths of a core, from what few of them use; raises `CouldNotRun`."""
-    few = _speaking(300, 1.0)
-    found = rounds.of_server(contender.OURS, few)
-    return _speaking(round(few.n * NEARLY / (found.busy or NEARLY)), seconds)
+    """As many streams as use four fifths of a core; raises `CouldNotRun`. Each of many costs less than each of few, so
+    what few use tells how many to look at, and those how many it takes."""
+    n = 300
+    for _ in range(2):
+        found = rounds.of_server(contender.OURS, _speaking(n, 1.0))
+        n = round(n * NEARLY / (found.busy or NEARLY))
+    return _speaking(n, seconds)
 
 
 def _speaking(n: int, seconds: float) -> Load:
