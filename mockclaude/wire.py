@@ -234,7 +234,7 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
 def deltas(index: int, said: Sequence[Mapping[str, object] | str], rng: random.Random) -> tuple[list[bytes], list[int]]:
     """Some of a block's `content_block_delta` events, and how many bytes of text (`text_bytes`) each says.
 
-    Text is said as it is: nearly all events of a mock are such, and made here in a tenth of the time `event` takes.
+    Text is said as it is: nearly all events of a mock are such, and made here in a third of the time `event` takes.
     """
     head, bits = TEXT_DELTA % index, rng.getrandbits
     events = [
