@@ -35,14 +35,13 @@ class CouldNotRun(Exception):
 class Contender(NamedTuple):
     """`words` follow `python`; {fd} in them is the socket, {config} a mock's. A peer has a `url` and no words.
 
-    A gateway `asks` a mock that runs `beside` the reader, on its core.
+    A gateway `asks` a mock that runs beside the reader, on its core.
     """
 
     name: str
     words: tuple[str, ...] = ()
     url: str = ""
     asks: bool = False
-    beside: bool = False
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -58,7 +57,6 @@ OURS = Contender("mockclaude", ("-m", "mockclaude", "serve", "--fd", "{fd}", "--
 """The mock itself, as anybody would start it."""
 UNHEARD = OURS._replace(name="mockclaude (new prompts)")
 """The mock, which is never asked the same twice."""
-BESIDE = OURS._replace(beside=True)
 
 
 def baseline(name: str, tuned: bool = False) -> Contender:
@@ -141,7 +139,7 @@ def running(contender: Contender, load: Load, core: int) -> Iterator[Running]:
             )
         try:
             _wait(contender, process, port, said)
-            yield Running(port, process.pid, process.pid if contender.beside else mock and mock.pid)
+            yield Running(port, process.pid, mock and mock.pid)
             if process.poll() is not None:
                 raise CouldNotRun(f"{contender.name} {_ended(process, said)} while it was measured")
         finally:
@@ -155,7 +153,7 @@ def _asked(contender: Contender, load: Load) -> Iterator[Running | None]:
     if not contender.asks:
         yield None
         return
-    with running(BESIDE, load, cores()[1]) as mock:
+    with running(OURS, load, cores()[1]) as mock:
         yield mock
 
 

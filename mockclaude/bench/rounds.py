@@ -65,7 +65,7 @@ def quiet(found: Measured) -> bool:
 def of_server(one: Contender, load: Load) -> Found:
     """A server, by a reader on a core of its own."""
     server_core, reader_core = contender.cores()
-    with contender.running(one, load, reader_core if one.beside else server_core) as server:
+    with contender.running(one, load, server_core) as server:
         try:
             return read(load, server, reader_core)
         except CouldNotRun as error:

@@ -15,8 +15,11 @@ class Thing:
 
 @pytest.fixture
 def server():
+    gc.disable()  # as it has it, lest Python look first
+
     yield garbage.Server(uvicorn.Config("nobody:asked", log_config=None))
 
+    gc.enable()
     gc.unfreeze()
 
 
