@@ -1,8 +1,8 @@
 """What is typed after `bench` is checked before anything is measured, and what was found is the exit code."""
 
 import json
+import os
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -16,7 +16,14 @@ from mockclaude.bench.rounds import Row
 from mockclaude.commands import benching
 
 NOBODY = "--peer", "x=http://127.0.0.1:1"
+READER = "mockclaude.bench.reader"
 DOCUMENT = report.document("mock", [], [])
+
+
+def its_readers():
+    """The readers that this process started: other tests leave children of other kinds."""
+    processes = psutil.process_iter(["ppid", "cmdline"])
+    return [one for one in processes if one.info["ppid"] == os.getpid() and READER in (one.info["cmdline"] or ())]
 
 
 def ended(*words):
@@ -149,14 +156,13 @@ def test_baselines_come_with_a_clone():
 
 
 @pytest.mark.system
-def test_a_reader_that_is_killed_is_told():
+def test_a_reader_that_is_killed_is_told(wait_for):
     core = contender.cores()[1]
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
         running = contender.Running(silent.getsockname()[1], None)
         reading = pool.submit(rounds.read, Load(1, "/", "", window=60.0), running, core)
-        while not (readers := psutil.Process().children()):
-            time.sleep(0.01)
-        readers[0].kill()
+        wait_for(its_readers)
+        its_readers()[0].kill()
 
         with pytest.raises(CouldNotRun, match="1 callers: the reader ended with -9"):
             reading.result()
