@@ -74,34 +74,39 @@ class Stream:
         """Write what is due, or leave it to be sent; when the next is due."""
         if self.left or self.over:
             return None
-        at = work - self._begun + GRAIN
-        if self._next.at <= at:
-            due = self._take(at, now)
-            if due is not None and self.line is not None and not self.over and self.line.write(due.data):
+        begun, due = self._begun, self._next
+        at = work - begun + GRAIN
+        if due.at > at:
+            return begun + due.at
+        if self.ending is None:
+            self._advance()
+            if self._next.at <= at:
+                due = self._join(due, at)
+            self._chunks += 1
+            if self._attempt.first_token is None and faults.DELTA in due.data:
+                self._attempt.first_token = now
+            if not self.over and self.line is not None and self.line.write(due.data):
                 self._attempt.says(due.text, now)
-            elif due is not None or self.over:
-                self.due = due
-                self.wake()
-                return None
-        return self._begun + self._next.at
-
-    def _take(self, at: float, now: float) -> Chunk | None:
-        """What is due after `at` seconds of work, as one chunk; None where it only ends."""
-        due = None
-        while True:
-            if self.ending is None:
-                due = self._next if due is None else due.joined(self._next)
-                self._chunks += 1
-                if self._attempt.first_token is None and faults.DELTA in due.data:
-                    self._attempt.first_token = now
-            if not self._advance() or self._next.at > at or (due is not None and len(due.data) >= JOINED):
-                return due
-
-    def _advance(self) -> bool:
-        """Come to the next chunk, or to the moment at which it ends otherwise; false when all is over."""
-        if self.ending is not None:
+                return begun + self._next.at
+            self.due = due
+        else:
             self.over = True
-            return False
+        self.wake()
+        return None
+
+    def _join(self, due: Chunk, at: float) -> Chunk:
+        """Whatever else is due after `at` seconds of work, as one chunk with it."""
+        while not self.over and self._next.at <= at and len(due.data) < JOINED:
+            if self.ending is not None:
+                self.over = True
+                break
+            due = due.joined(self._next)
+            self._chunks += 1
+            self._advance()
+        return due
+
+    def _advance(self) -> None:
+        """Come to the next chunk, or to the moment at which it ends otherwise."""
         try:
             self._next = next(self._run)
         except StopIteration:
@@ -109,7 +114,6 @@ class Stream:
         except (faults.Injected, reply.Broken) as error:
             self.ending = error.with_traceback(None)  # it would hold the stream that holds it
             self._next = Chunk(error.at, b"")
-        return not self.over
 
     @property
     def whole(self) -> bool:

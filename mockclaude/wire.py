@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import orjson
 
@@ -25,9 +25,9 @@ _quoted = json.encoder.encode_basestring
 _lenient = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 SPACES = tuple(b" " * k for k in range(16))
 TEXT_DELTA = (
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
 )
-ENDS = tuple(b"}%b}\n\n" % spaces for spaces in SPACES)
+ENDS = tuple(f"}}{spaces.decode()}}}\n\n" for spaces in SPACES)
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 ERRORS = {
@@ -234,16 +234,27 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
 def deltas(index: int, said: Sequence[Mapping[str, object] | str], rng: random.Random) -> tuple[list[bytes], list[int]]:
     """Some of a block's `content_block_delta` events, and how many bytes of text (`text_bytes`) each says.
 
-    Text is said as it is: nearly all events of a mock are such, and made here in a third of the time `event` takes.
+    Text is said as it is: nearly all events of a mock are such, and made here in a tenth of the time `event` takes.
     """
     head, bits = TEXT_DELTA % index, rng.getrandbits
+    if _plain(said):
+        return [f'{head}"{one}"{ENDS[bits(4)]}'.encode() for one in said], [len(one) for one in said]
     events = [
-        head + _quoted(one).encode("utf-8", "replace") + ENDS[bits(4)]
+        f"{head}{_quoted(one)}{ENDS[bits(4)]}".encode("utf-8", "replace")
         if isinstance(one, str)
         else event("content_block_delta", {"index": index, "delta": one}, rng)
         for one in said
     ]
     return events, [_utf8(one) if isinstance(one, str) else 0 for one in said]
+
+
+def _plain(said: Sequence[Mapping[str, object] | str]) -> TypeGuard[Sequence[str]]:
+    """Whether all of it is text that JSON needs not escape, a byte each character."""
+    try:
+        text = "".join(said)  # type: ignore[arg-type]  # found out here, for the price of one
+    except TypeError:
+        return False
+    return text.isascii() and len(_quoted(text)) == len(text) + 2
 
 
 def _utf8(text: str) -> int:

@@ -206,11 +206,12 @@ def pieces(text: str, made: int, rng: random.Random, step: int | None) -> Iterat
     """
     at, size = 0, len(text)
     if step is not None:
-        for k in range(0, made, step):
-            end = size * min(k + step, made) // made
+        for due in range(step, made + step, step):
+            so_far = min(due, made)
+            end = size * so_far // made
             if end > at:
-                yield min(k + step, made), text[at:end]
-            at = end
+                yield so_far, text[at:end]
+                at = end
         return
     while at < size:
         least = at + 1 if at == 0 else max(at + 1, at + size * rng.randint(*TOKENS_A_DELTA) // max(made, 1))
