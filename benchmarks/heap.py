@@ -9,11 +9,10 @@ import heapq
 import math
 from itertools import count
 
-from question import Question
-from rendered import CLOSING, DELTAS, OPENING
+from question import asked
+from rendered import CLOSING, DELTAS, HEADERS, OPENING
 from speech import GAP, TTFT
 
-HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 CHUNKS = [b"%x\r\n%b\r\n" % (len(data), data) for data in DELTAS]
 TICK = 0.001
 """Seconds. uvloop's timers know whole milliseconds: one set to go off within the next goes off before it."""
@@ -67,13 +66,7 @@ async def app(scope, receive, send):
     """Any request is the one question."""
     if scope["type"] != "http":
         return
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    Question.model_validate_json(body)
+    await asked(receive)
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": OPENING, "more_body": True})
     over = asyncio.get_running_loop().create_future()

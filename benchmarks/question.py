@@ -44,3 +44,14 @@ class Question(Prompt):
     temperature: float | None = None
     stop_sequences: list[str] | None = None
     metadata: dict[str, Any] | None = None
+
+
+async def asked(receive):
+    """The one a request asks, of an app that has no framework to read it."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return Question.model_validate_json(body)

@@ -5,6 +5,8 @@ import json
 
 from speech import GAP, TOKENS, TTFT, closing, delta, opening
 
+HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+
 
 def render(event):
     """One server-sent event."""

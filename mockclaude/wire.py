@@ -25,9 +25,10 @@ _quoted = json.encoder.encode_basestring
 _lenient = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 SPACES = tuple(b" " * k for k in range(16))
 TEXT_DELTA = (
-    'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"'
 )
-ENDS = tuple(f"}}{spaces.decode()}}}\n\n" for spaces in SPACES)
+"""A delta of plain text begins so, and ends in one of these."""
+ENDS = tuple(f'"}}{spaces.decode()}}}\n\n' for spaces in SPACES)
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 ERRORS = {
@@ -234,18 +235,15 @@ def event(name: str, fields: Mapping[str, object], rng: random.Random) -> bytes:
 def deltas(index: int, said: Sequence[Mapping[str, object] | str], rng: random.Random) -> tuple[list[bytes], list[int]]:
     """Some of a block's `content_block_delta` events, and how many bytes of text (`text_bytes`) each says.
 
-    Text is said as it is: nearly all events of a mock are such, and made here in a tenth of the time `event` takes.
+    Text is said as it is: nearly all events of a mock are such, and plain, and made here in a third of the time that
+    `event` takes.
     """
-    head, bits = TEXT_DELTA % index, rng.getrandbits
     if _plain(said):
-        return [f'{head}"{one}"{ENDS[bits(4)]}'.encode() for one in said], [len(one) for one in said]
-    events = [
-        f"{head}{_quoted(one)}{ENDS[bits(4)]}".encode("utf-8", "replace")
-        if isinstance(one, str)
-        else event("content_block_delta", {"index": index, "delta": one}, rng)
-        for one in said
-    ]
-    return events, [_utf8(one) if isinstance(one, str) else 0 for one in said]
+        head, bits = TEXT_DELTA % index, rng.getrandbits
+        return [f"{head}{one}{ENDS[bits(4)]}".encode() for one in said], [len(one) for one in said]
+    shown = [{"type": "text_delta", "text": one} if isinstance(one, str) else one for one in said]
+    events = [event("content_block_delta", {"index": index, "delta": one}, rng) for one in shown]
+    return events, [text_bytes({"text": one}) if isinstance(one, str) else 0 for one in said]
 
 
 def _plain(said: Sequence[Mapping[str, object] | str]) -> TypeGuard[Sequence[str]]:
@@ -255,7 +253,3 @@ def _plain(said: Sequence[Mapping[str, object] | str]) -> TypeGuard[Sequence[str
     except TypeError:
         return False
     return text.isascii() and len(_quoted(text)) == len(text) + 2
-
-
-def _utf8(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

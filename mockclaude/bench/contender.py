@@ -22,6 +22,8 @@ BASELINES = Path(__file__).parents[2] / "benchmarks"
 STARTS_WITHIN = 30.0
 GLANCE = 0.05
 LAST_LINES = 3
+STREAMING = ("naive", "sse", "streaming", "raw_send", "heap")
+"""Those of benchmarks/ that say what the mock says, as a stream."""
 SPARE = 200
 """Files that a server has open beside its callers, at most."""
 PARTS = ("transport", "pacer", "alarm", "batches", "rendering", "short_way", "memory", "uvloop", "gc")

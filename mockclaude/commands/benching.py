@@ -70,8 +70,7 @@ def mock(
 ) -> None:
     """Streams at 90 tokens a second: CPU a token, and how far each came from its schedule."""
     loads = [_speaking(size, seconds) for size in _sizes(n, FULL)]
-    names = ("naive", "sse", "streaming", "raw_send", "heap")
-    baselines = [contender.baseline(name, gc) for name in names for gc in (False, True)]
+    baselines = [contender.baseline(name, gc) for name in contender.STREAMING for gc in (False, True)]
     beside = [contender.without(part) for part in contender.PARTS] if ablate else baselines
     typed = Typed(count, only, peer, saved, compare, seconds if FULL in n.split(",") and not ablate else None)
     _run("mock", [([contender.OURS, *beside], loads)], goals.MOCK, typed)

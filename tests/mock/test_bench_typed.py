@@ -9,21 +9,22 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from mockclaude.bench import asked, child, contender, earlier, goals, report, rounds
+from mockclaude.bench import asked, child, contender, earlier, goals, reader, report, rounds
 from mockclaude.bench.contender import Contender, CouldNotRun
 from mockclaude.bench.load import Load
 from mockclaude.bench.rounds import Row
 from mockclaude.commands import benching
 
 NOBODY = "--peer", "x=http://127.0.0.1:1"
-READER = "mockclaude.bench.reader"
 DOCUMENT = report.document("mock", [], [])
 
 
 def its_readers():
     """The readers that this process started: other tests leave children of other kinds."""
     processes = psutil.process_iter(["ppid", "cmdline"])
-    return [one for one in processes if one.info["ppid"] == os.getpid() and READER in (one.info["cmdline"] or ())]
+    return [
+        one for one in processes if one.info["ppid"] == os.getpid() and reader.__name__ in (one.info["cmdline"] or ())
+    ]
 
 
 def ended(*words):

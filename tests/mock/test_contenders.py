@@ -10,11 +10,7 @@ from mockclaude.commands.benching import ASKED, COUNTED, MARKER, WHOLE
 
 STREAMS = Load(3, "/v1/messages", ASKED, MARKER, 0.05, 0.001, 150, 0.1, 0.1, 0.5)
 ANSWERS = Load(3, "/v1/messages", WHOLE, tokens=20, ramp=0.1, warm=0.1, window=0.5)
-BASELINES = [
-    (contender.baseline(name, gc), STREAMS)
-    for name in ("naive", "sse", "streaming", "raw_send", "heap")
-    for gc in (False, True)
-]
+BASELINES = [(contender.baseline(name, gc), STREAMS) for name in contender.STREAMING for gc in (False, True)]
 JSON = [
     (contender.baseline("json_reply"), ANSWERS),
     (contender.baseline("json_reply", True), ANSWERS._replace(path="/v1/messages/count_tokens", body=COUNTED)),

@@ -130,3 +130,4 @@ def test_a_text_delta_is_the_event_that_any_delta_is(text):
     rng = random.Random(5)
     assert quick == [wire.event("content_block_delta", {"index": 3, "delta": delta}, rng) for _ in range(2)]
     assert sizes == [wire.text_bytes(delta), 0]
+    assert wire.deltas(3, [text, text], random.Random(5)) == (quick, 2 * [wire.text_bytes(delta)])
